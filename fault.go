@@ -65,12 +65,13 @@ type Fault struct {
 	// writes has already been carried out.
 	Header func(status int, header http.Header) int
 
-	// BeforeHeader is called after Header, just before the header is sent. If
+	// LastHeader is called after Header, just before the header is sent. If
 	// several faults combine, see [Fault.Over], it is called after the Header of
 	// each of them. It may set a Content-Length that is not the length of the body.
 	// If it returns an error, such as a [ConnectionEnd], the connection ends without
-	// a response.
-	BeforeHeader func(header http.Header) error
+	// a response. Like Header, it is not called if a handler or middleware returns
+	// without a write, and leaves the header to net/http.
+	LastHeader func(header http.Header) error
 
 	// Body wraps the writer of the response's body. Size is the Content-Length
 	// that the header has after Header, or -1 if it has none. The writer that Body

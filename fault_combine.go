@@ -40,7 +40,7 @@ func (f *Fault) shown() *Fault {
 }
 
 // Over returns a fault with the effects of both faults. Those of other take effect
-// first, so f overrides other. If both respond in place of the operation, only f
+// first, so f overrides other, except that both LastHeader come after both Header. If both respond in place of the operation, only f
 // does. Either fault may be nil, which has no effect. Over modifies neither.
 func (f *Fault) Over(other *Fault) *Fault {
 	switch {
@@ -54,18 +54,18 @@ func (f *Fault) Over(other *Fault) *Fault {
 		responder = other
 	}
 	both := &Fault{
-		Name:         other.Name,
-		Quirk:        responder.Quirk,
-		mixed:        other.shown() != nil || f.shown() != nil,
-		Before:       f.Before,
-		LoseUpload:   f.LoseUpload || other.LoseUpload,
-		Duplicate:    f.Duplicate || other.Duplicate,
-		AfterCommit:  responder.AfterCommit,
-		Serve:        responder.Serve,
-		Header:       f.Header,
-		BeforeHeader: f.BeforeHeader,
-		Body:         f.Body,
-		Wire:         f.Wire,
+		Name:        other.Name,
+		Quirk:       responder.Quirk,
+		mixed:       other.shown() != nil || f.shown() != nil,
+		Before:      f.Before,
+		LoseUpload:  f.LoseUpload || other.LoseUpload,
+		Duplicate:   f.Duplicate || other.Duplicate,
+		AfterCommit: responder.AfterCommit,
+		Serve:       responder.Serve,
+		Header:      f.Header,
+		LastHeader:  f.LastHeader,
+		Body:        f.Body,
+		Wire:        f.Wire,
 	}
 	if both.Name != "" && f.Name != "" {
 		both.Name += "; "
@@ -88,12 +88,12 @@ func (f *Fault) Over(other *Fault) *Fault {
 			return status
 		}
 	}
-	if other.BeforeHeader != nil {
-		both.BeforeHeader = func(header http.Header) error {
-			if err := other.BeforeHeader(header); err != nil || f.BeforeHeader == nil {
+	if other.LastHeader != nil {
+		both.LastHeader = func(header http.Header) error {
+			if err := other.LastHeader(header); err != nil || f.LastHeader == nil {
 				return err
 			}
-			return f.BeforeHeader(header)
+			return f.LastHeader(header)
 		}
 	}
 	if other.Body != nil {

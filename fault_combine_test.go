@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -135,9 +136,9 @@ func TestFaultsCombineOnTheWire(t *testing.T) {
 	require.True(t, bytes.Equal([]byte("{}"), w.Body.Bytes()))
 }
 
-// BeforeHeader is called after the Header of all faults. Body gets the Content-Length
-// that the header had before the first BeforeHeader.
-func TestBeforeHeader(t *testing.T) {
+// LastHeader is called after the Header of all faults. Body gets the Content-Length
+// that the header had before the first LastHeader.
+func TestLastHeader(t *testing.T) {
 	t.Parallel()
 	var calls []string
 	var opts []registry.Option
@@ -148,7 +149,7 @@ func TestBeforeHeader(t *testing.T) {
 					calls = append(calls, "header "+name)
 					return status
 				},
-				BeforeHeader: func(h http.Header) error {
+				LastHeader: func(h http.Header) error {
 					calls = append(calls, "before header "+name)
 					h.Set("Content-Length", h.Get("Content-Length")+"0")
 					return nil
@@ -173,7 +174,7 @@ func TestBeforeHeader(t *testing.T) {
 	require.Equal(t, []string{"header b", "header a", "before header b", "before header a", "body a of 2", "body b of 2"}, calls)
 
 	calls = nil
-	end := &registry.Fault{BeforeHeader: func(http.Header) error { return registry.ResetConnection }}
+	end := &registry.Fault{LastHeader: func(http.Header) error { return registry.ResetConnection }}
 	w, x := serve(opts[0], registry.WithFaults(func(*registry.Request) *registry.Fault { return end }), opts[1])
 	require.Empty(t, w.Body.String())
 	require.ErrorIs(t, x.Err, registry.ResetConnection)
@@ -239,4 +240,34 @@ func TestFaultDuplicate(t *testing.T) {
 	require.NoError(t, err)
 	w = do("DELETE", "/v2/app/blobs/"+digest.FromString("0123456789").String(), "")
 	require.Equal(t, 404, w.Code)
+}
+
+// Over keeps each field of either fault: a field that it forgets would be lost when
+// two rules hit one request.
+func TestOverKeepsEachField(t *testing.T) {
+	t.Parallel()
+	all := reflect.ValueOf(&registry.Fault{
+		Name: "a", Quirk: true, LoseUpload: true, Duplicate: true, AfterCommit: true,
+		Before:     func(*registry.Request) error { return nil },
+		Serve:      func(http.ResponseWriter, *registry.Request) error { return nil },
+		Header:     func(status int, _ http.Header) int { return status },
+		LastHeader: func(http.Header) error { return nil },
+		Body:       func(w io.Writer, _ int64) io.Writer { return w },
+		Wire:       func(w io.Writer) io.Writer { return w },
+	}).Elem()
+	for i := range all.NumField() {
+		field := all.Type().Field(i)
+		if !field.IsExported() {
+			continue
+		}
+		require.False(t, all.Field(i).IsZero(), "set %s above", field.Name)
+		one, other := new(registry.Fault), new(registry.Fault)
+		reflect.ValueOf(one).Elem().Field(i).Set(all.Field(i))
+		if field.Name == "Quirk" { // That of the fault that responds counts.
+			one.Serve = all.FieldByName("Serve").Interface().(registry.Handler)
+		}
+		for _, both := range []*registry.Fault{one.Over(other), other.Over(one)} {
+			require.False(t, reflect.ValueOf(both).Elem().Field(i).IsZero(), field.Name)
+		}
+	}
 }

@@ -99,8 +99,8 @@ func (w *faultWriter) WriteHeader(status int) {
 		status = f.Header(status, w.Header())
 	}
 	size := w.size()
-	if f.BeforeHeader != nil {
-		if err := f.BeforeHeader(w.Header()); err != nil {
+	if f.LastHeader != nil {
+		if err := f.LastHeader(w.Header()); err != nil {
 			w.note(err)
 			return
 		}

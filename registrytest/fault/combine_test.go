@@ -73,18 +73,22 @@ func TestRulesOfAnOptionAfterOneThatResponds(t *testing.T) {
 	require.Contains(t, got.Body, "on purpose")
 	require.Equal(t, 1, own.Fired())
 
-	// Under HTTP/2, a rule that ends the connection in the header would replace the
-	// response of the option, so the rule is passed over.
+	// A rule that ends the connection in the header does so whatever responds, under
+	// HTTP/2, too.
 	option := registry.WithFaults(func(*registry.Request) *registry.Fault {
-		return &registry.Fault{Serve: func(w http.ResponseWriter, _ *registry.Request) error { return nil }}
+		return &registry.Fault{Serve: func(w http.ResponseWriter, _ *registry.Request) error {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return nil
+		}}
 	})
 	var others inject.Rules
 	inHeader, err := others.Add(fault.On(registry.Ping).Close(fault.InHeader(5)))
 	require.NoError(t, err)
 	r := httptest.NewRequest("GET", "/v2/", nil)
 	r.ProtoMajor = 2
-	registry.New(memstore.New(), option, registry.WithFaults(others.Inject)).ServeHTTP(httptest.NewRecorder(), r)
-	require.Equal(t, 0, inHeader.Fired())
+	handler := registry.New(memstore.New(), option, registry.WithFaults(others.Inject))
+	require.PanicsWithValue(t, http.ErrAbortHandler, func() { handler.ServeHTTP(httptest.NewRecorder(), r) })
+	require.Equal(t, 1, inHeader.Fired())
 }
 
 // Server.Faults lists all rules that were not removed, with their counts, even those

@@ -97,7 +97,6 @@ func (r Rule) ending(name string, end registry.ConnectionEnd, at []Place) Rule {
 		return r.refuse(errors.New("a place in the header cannot count from its end, which is not known in advance; want a number from 0"))
 	case at[0].header:
 		n := at[0].n
-		p.endsInHeader = true
 		p.try(func(p *plan, h *hit) { p.endInHeader(n, end, h) })
 	default:
 		p.filter(at[0].n, endAt(end))

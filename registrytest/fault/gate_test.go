@@ -55,7 +55,20 @@ func TestHold(t *testing.T) {
 		lost.Release()
 		require.Equal(t, 502, <-answered, "the other effects come after the wait")
 
+		cut := s.Hold(t, fault.On(registry.PutManifest).Tag("cut").AfterCommit().Once().Close())
+		go func() { answered <- s.send(t.Context(), "PUT", "/v2/app/manifests/cut", emptyIndex) }()
+		<-cut.Entered()
+		require.True(t, stored("cut"))
+		cut.Release()
+		require.Equal(t, 0, <-answered, "the connection ends after the wait")
+
 		begin := time.Now()
+		slow := s.Fault(t, fault.On(registry.PutManifest).Tag("slow").AfterCommit().Once().Delay(time.Hour).Reset())
+		require.Equal(t, 0, s.send(t.Context(), "PUT", "/v2/app/manifests/slow", emptyIndex))
+		require.Equal(t, time.Hour, time.Since(begin))
+		require.Equal(t, 1, slow.Fired())
+
+		begin = time.Now()
 		late := s.Hold(t, fault.On(registry.Ping).Delay(time.Hour))
 		go func() { answered <- s.send(t.Context(), "GET", "/v2/", nil) }()
 		<-late.Entered()
@@ -64,6 +77,20 @@ func TestHold(t *testing.T) {
 		require.Equal(t, 200, <-answered)
 		require.Equal(t, time.Hour, time.Since(begin))
 	})
+}
+
+// A gate at which no request has waited, because another rule ended the connection,
+// fails the test.
+func TestGateThatHeldNothing(t *testing.T) {
+	t.Parallel()
+	s := newFaultServer(t)
+	tb := faketb.New(t)
+	gate := s.rules.Hold(tb, fault.On(registry.PutManifest).AfterCommit())
+	s.Fault(t, fault.On(registry.PutManifest).AfterCommit().Close())
+	require.Equal(t, 0, s.send(t.Context(), "PUT", "/v2/app/manifests/v1", emptyIndex))
+	gate.Check(tb)
+	require.Len(t, tb.Errors(), 1)
+	require.Contains(t, tb.Errors()[0], "the gate had no effect on the 1 request that the rule hit")
 }
 
 // With a gate, three requests are in flight at the same time. Without it, that would

@@ -65,8 +65,9 @@ func (r Rule) stopped(stop inject.Stop) Rule {
 	r.parts = slices.Clone(r.parts)
 	for i := range r.parts {
 		p := &r.parts[i]
-		p.effects = append([]effect{{do: func(p *plan, h *hit) {
+		p.effects = append([]effect{{word: "the gate", do: func(p *plan, h *hit) {
 			p.wait(h.part.afterCommit, wait{d: forever, stop: func(ctx context.Context) (until <-chan struct{}, end func()) {
+				h.met()
 				return stop(ctx, p.request)
 			}})
 		}}}, p.effects...)
@@ -120,7 +121,7 @@ func (in *injector) meet(r *registry.Request, responded bool) (*stage, *hit) {
 	case len(missed) > 0:
 		in.others.add(r.String())
 		return nil, nil
-	case st.part.responds && responded, st.part.endsInHeader && r.ProtoMajor >= 2 && r.FaultResponds():
+	case st.part.responds && responded:
 		in.near.add(r.String() + ", but another rule responded to it")
 		return nil, nil
 	}

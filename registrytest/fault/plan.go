@@ -18,6 +18,7 @@ type plan struct {
 	blind bool // whether a wait has to read the body ahead, see the function blind
 
 	waits       []func(r *registry.Request) error
+	lateWaits   []func() // come after the operation
 	changes     []func(r *registry.Request)
 	receive     []func(body io.ReadCloser) io.ReadCloser
 	loseUpload  bool
@@ -54,7 +55,12 @@ func (in *injector) plan(st *stage, h *hit, r *registry.Request) *plan {
 	if st.part.replaces() {
 		p.serve = func(w http.ResponseWriter, r *registry.Request) error { return st.part.response.serve(in.name, w, r) }
 		if end := st.part.endInstead; end != 0 {
-			p.serve = func(http.ResponseWriter, *registry.Request) error { return end }
+			p.serve = func(http.ResponseWriter, *registry.Request) error {
+				for _, wait := range p.lateWaits { // There is no header to wait before.
+					wait()
+				}
+				return end
+			}
 		}
 		p.afterCommit = st.part.afterCommit
 	}
@@ -90,7 +96,7 @@ func (p *plan) fault(name string) *registry.Fault {
 		}
 	}
 	if len(p.last) > 0 {
-		f.BeforeHeader = func(header http.Header) error {
+		f.LastHeader = func(header http.Header) error {
 			for _, change := range p.last {
 				if err := change(header); err != nil {
 					return err
@@ -150,9 +156,11 @@ func (p *plan) wait(afterCommit bool, w wait) {
 		p.waits = append(p.waits, func(r *registry.Request) error { return w.before(r, p.blind) })
 		return
 	}
+	// The error does not matter: if the client went away, writing the response fails.
+	late := func() { w.wait(p.request.Context(), nil) }
+	p.lateWaits = append(p.lateWaits, late)
 	p.headers = append(p.headers, func(status int, _ http.Header) int {
-		// The error does not matter: if the client went away, writing the response fails.
-		w.wait(p.request.Context(), nil)
+		late()
 		return status
 	})
 }

@@ -67,17 +67,16 @@ type part struct {
 	drawsRandom         bool    // whether the seed affects the part: which requests it hits, or its delays
 	takesSeed           bool    // whether Seed is permitted: there is a Probability or a range of delays
 
-	responds     bool // whether the part gives a response, or ends the connection instead of one
-	response     response
-	endInstead   registry.ConnectionEnd // how the connection ends instead of a response, or 0
-	endsConn     bool                   // whether the part ends the connection: instead of a response, or at a place in one
-	endsInHeader bool                   // whether the connection ends within the header
-	afterCommit  bool
-	waits        bool // whether the part has a Delay
-	needs        []need
-	bodyWord     string // the last word that has no effect on an empty body, or ""
-	requestWord  string // the last word that changes the request, or ""
-	effects      []effect
+	responds    bool // whether the part gives a response, or ends the connection instead of one
+	response    response
+	endInstead  registry.ConnectionEnd // how the connection ends instead of a response, or 0
+	endsConn    bool                   // whether the part ends the connection: instead of a response, or at a place in one
+	afterCommit bool
+	waits       bool // whether the part has a Delay
+	needs       []need
+	bodyWord    string // the last word that has no effect on an empty body, or ""
+	requestWord string // the last word that changes the request, or ""
+	effects     []effect
 }
 
 // An effect is one thing that a rule does to each request that it hits.

@@ -275,8 +275,8 @@ func callAll(rules *inject.Rules, hr *http.Request) {
 	if f.Header != nil {
 		f.Header(202, header)
 	}
-	if f.BeforeHeader != nil {
-		f.BeforeHeader(header)
+	if f.LastHeader != nil {
+		f.LastHeader(header)
 	}
 	for _, size := range []int64{-1, 0, 10} {
 		var w io.Writer = new(bytes.Buffer)

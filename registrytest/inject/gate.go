@@ -117,8 +117,9 @@ func (g *Gate) Waiting() (requests []string) {
 func (g *Gate) Entered() <-chan *registry.Request { return g.entered }
 
 // Await waits until n requests wait at the gate at the same time, or the gate is
-// open. If ctx is done first, Await returns its error. It does not receive from
-// [Gate.Entered], and several callers may wait.
+// open. If ctx is done first, Await returns its error; a gate that was removed gets no
+// more requests. Await does not receive from [Gate.Entered], and several callers may
+// wait.
 func (g *Gate) Await(ctx context.Context, n int) error {
 	for {
 		g.mu.Lock()

@@ -2,6 +2,8 @@ package inject
 
 import (
 	"errors"
+	"fmt"
+	"reflect"
 	"sync"
 	"sync/atomic"
 
@@ -37,12 +39,15 @@ func (s *Rules) Add(r Rule) (*Fault, error) { return s.begin("fault", r, nil) }
 
 // begin begins a rule and adds it. The parameter noun is what messages call it.
 func (s *Rules) begin(noun string, r Rule, stop Stop) (*Fault, error) {
-	if r == nil {
+	if v := reflect.ValueOf(r); r == nil || v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil, errors.New("the rule is nil; begin one with fault.On")
 	}
 	in, err := r.Begin(stop)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case in == nil:
+		return nil, fmt.Errorf("the rule %q has no injector: Begin must return one, or an error", r)
 	}
 	f := &Fault{noun: noun, name: r.String(), injector: in, rules: s, where: caller()}
 	s.change(func(rules []*Fault) []*Fault { return append(rules, f) })
@@ -99,9 +104,15 @@ func (s *Rules) Inject(r *registry.Request) (combined *registry.Fault) {
 	// last one does.
 	responded := r.FaultResponds()
 	for i := len(*rules) - 1; i >= 0; i-- {
-		f, responds := (*rules)[i].injector.Inject(r, responded)
+		rule := (*rules)[i]
+		f, responds := rule.injector.Inject(r, responded)
+		if f != nil && f.Name == "" {
+			named := *f
+			named.Name = rule.name
+			f = &named
+		}
 		combined = combined.Over(f)
-		responded = responded || responds
+		responded = responded || responds || f != nil && (f.Serve != nil || f.AfterCommit)
 	}
 	return combined
 }
