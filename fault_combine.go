@@ -18,11 +18,11 @@ func (h *handler) inject(r *Request) {
 // operation. With it, a function of [WithFaults] learns that an earlier function
 // has returned such a fault, and that the Serve of its own fault would not be
 // called.
-func (r *Request) FaultResponds() bool { return r.fault.responds() }
+func (r *Request) FaultResponds() bool { return r.fault.Responds() }
 
-// responds reports whether the fault responds to the request in place of the
-// operation.
-func (f *Fault) responds() bool { return f != nil && (f.Serve != nil || f.AfterCommit) }
+// Responds reports whether the fault responds to a request in place of the
+// operation: it has Serve or AfterCommit. A nil Fault does not.
+func (f *Fault) Responds() bool { return f != nil && (f.Serve != nil || f.AfterCommit) }
 
 // servesPermitted reports whether the fault is a quirk whose Serve responds in
 // place of the operation, but only after the request has been authorized.
@@ -40,8 +40,9 @@ func (f *Fault) shown() *Fault {
 }
 
 // Over returns a fault with the effects of both faults. Those of other take effect
-// first, so f overrides other, except that both LastHeader come after both Header. If both respond in place of the operation, only f
-// does. Either fault may be nil, which has no effect. Over modifies neither.
+// first, so f overrides other, except that the LastHeader of both come after the
+// Header of both. If both faults respond in place of the operation, only f does.
+// Either fault may be nil, which has no effect. Over modifies neither.
 func (f *Fault) Over(other *Fault) *Fault {
 	switch {
 	case f == nil:
@@ -50,7 +51,7 @@ func (f *Fault) Over(other *Fault) *Fault {
 		return f
 	}
 	responder := f
-	if !f.responds() {
+	if !f.Responds() {
 		responder = other
 	}
 	both := &Fault{

@@ -185,10 +185,9 @@ type wait struct {
 // forever is the time of a wait that only a gate or the client can end.
 const forever time.Duration = -1
 
-// wait returns when the wait is over. It returns an error if the client goes away or
-// the server is closed.
-// Unless meanwhile is nil, wait calls it while the time passes, and waits no longer
-// if it returns an error.
+// wait returns when the wait is over, with an error if the client goes away or the
+// server is closed. Unless meanwhile is nil, wait calls it while the time passes. An
+// error of meanwhile ends the wait.
 func (w wait) wait(ctx context.Context, meanwhile func() error) error {
 	var until <-chan struct{}
 	if w.stop != nil {

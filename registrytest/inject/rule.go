@@ -22,9 +22,9 @@ type Rule interface {
 // call its methods at the same time.
 type Injector interface {
 	// Inject returns the fault for a request, or nil if the rule does not hit it,
-	// and whether the rule decides the response. A fault with Serve or AfterCommit
-	// always does. Only one rule may do so: if responded is true, another rule has,
-	// and this one must not. A fault without a Name gets the text of the rule.
+	// and whether the rule decides the response, as it does if the fault responds.
+	// Only one rule may decide: if responded is true, another rule has, and this one
+	// must not. A fault without a Name gets the text of the rule.
 	Inject(r *registry.Request, responded bool) (f *registry.Fault, responds bool)
 
 	// Fired returns the number of requests that the rule has hit.

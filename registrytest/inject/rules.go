@@ -112,7 +112,7 @@ func (s *Rules) Inject(r *registry.Request) (combined *registry.Fault) {
 			f = &named
 		}
 		combined = combined.Over(f)
-		responded = responded || responds || f != nil && (f.Serve != nil || f.AfterCommit)
+		responded = responded || responds || f.Responds()
 	}
 	return combined
 }
