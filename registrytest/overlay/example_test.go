@@ -22,7 +22,10 @@ func Example() {
 	store := overlay.New(images, memstore.New())
 	list := func() {
 		var tags []string
-		for tag := range store.Tags(ctx, "app", "") {
+		for tag, err := range store.Tags(ctx, "app", "") {
+			if err != nil {
+				panic(err)
+			}
 			tags = append(tags, tag)
 		}
 		fmt.Println(tags)
