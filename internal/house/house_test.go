@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -321,43 +320,6 @@ func picture(product []pkg) string {
 		}
 	}
 	return b.String()
-}
-
-// Files that the documents name, in links and between backquotes, exist.
-func TestDocumentsNameFiles(t *testing.T) {
-	dir := root(t)
-	var documents []string
-	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md"} {
-		found, err := filepath.Glob(filepath.Join(dir, pattern))
-		if err != nil {
-			t.Fatal(err)
-		}
-		documents = append(documents, found...)
-	}
-	link := regexp.MustCompile(`\]\(([^):#]+)(?:#[^)]*)?\)`)
-	file := regexp.MustCompile("`((?:[\\w-]+/)*[\\w-]+\\.(?:go|sh))`")
-	for _, document := range documents {
-		content, err := os.ReadFile(document)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range link.FindAllStringSubmatch(string(content), -1) {
-			if _, err := os.Stat(filepath.Join(filepath.Dir(document), m[1])); err != nil {
-				t.Errorf("%s: the link leads nowhere: %v", filepath.Base(document), err)
-			}
-		}
-		for _, m := range file.FindAllStringSubmatch(string(content), -1) {
-			// A file without a directory may be in any package.
-			found, _ := filepath.Glob(filepath.Join(dir, m[1]))
-			for _, room := range rooms {
-				more, _ := filepath.Glob(filepath.Join(dir, room.path, m[1]))
-				found = append(found, more...)
-			}
-			if len(found) == 0 {
-				t.Errorf("%s names the file %s, which does not exist", filepath.Base(document), m[1])
-			}
-		}
-	}
 }
 
 // name returns the name of the package in the picture.
