@@ -28,7 +28,7 @@ func TestSessionLimit(t *testing.T) {
 		second := h.start("other")
 		w := h.wantError(429, post(), registry.CodeTooManyRequests)
 		require.Equal(t, "50", w.Header().Get("Retry-After"))
-		require.Contains(t, errorIn(t, w).Message, "there may be 2 upload sessions, and all are open; finish or cancel one")
+		require.Contains(t, errorIn(t, w).Message, "all of the 2 upload sessions that the registry permits are open; finish or cancel one")
 		h.wantError(429, h.call("POST", "/v2/app/blobs/uploads/?mount="+string(sum("none")), ""), registry.CodeTooManyRequests)
 		h.pushBlob("app", "in a single POST")
 

@@ -80,7 +80,7 @@ func (u *uploads) untilExpiry(now time.Time) time.Duration {
 // tooManyUploads returns the error for a request that would exceed the limit of
 // sessions. Its Retry-After is the wait, in full seconds.
 func tooManyUploads(limit int, wait time.Duration) error {
-	e := Errorf(CodeTooManyRequests, "there may be %d upload sessions, and all are open; finish or cancel one", limit)
+	e := Errorf(CodeTooManyRequests, "all of the %d upload sessions that the registry permits are open; finish or cancel one", limit)
 	e.Header = http.Header{"Retry-After": {strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10)}}
 	return e
 }

@@ -93,7 +93,7 @@ func fromIndex(index v1.ImageIndex) (content.Content, error) {
 		return content.Content{}, fmt.Errorf("reading the children of index %s: %w", c.Digest, err)
 	}
 	if len(parts) != len(m.Manifests) {
-		return content.Content{}, fmt.Errorf("index %s lists %d manifests and has %d", c.Digest, len(m.Manifests), len(parts))
+		return content.Content{}, fmt.Errorf("index %s lists %d manifests, but the ImageIndex has %d", c.Digest, len(m.Manifests), len(parts))
 	}
 	for i, d := range m.Manifests {
 		child := content.Content{MediaType: string(d.MediaType), Digest: digest.Digest(d.Digest.String()), Size: d.Size}
@@ -162,7 +162,7 @@ func fromLayer(d v1.Descriptor, open func() (v1.Layer, error)) (content.Blob, er
 func blob(d v1.Descriptor, raw []byte) (content.Blob, error) {
 	b := content.Bytes(string(d.MediaType), raw)
 	if b.Digest.String() != d.Digest.String() {
-		return content.Blob{}, fmt.Errorf("the manifest says %s, and its %d bytes have the digest %s", d.Digest, len(raw), b.Digest)
+		return content.Blob{}, fmt.Errorf("the manifest says %s, but the %d bytes have the digest %s", d.Digest, len(raw), b.Digest)
 	}
 	b.Descriptor = descriptor(d)
 	return b, nil

@@ -17,11 +17,10 @@ const checkUsage = `Usage: ocireg check [flags] -- COMMAND [ARGUMENT...]
 
 Ocireg check judges a client of registries by the OCI Distribution Specification.
 It runs the command at a registry on this machine: once undisturbed, and then once
-for each thing that a registry may do, such as listing tags in pages, as far as
-the command has to do with it. The report has the requirements that the client met,
-and those that it violated, with the requests that show it. The exit code is 1 if a
-requirement at the level MUST is violated or the command crashes, and 2 if it cannot
-be judged.
+for each behaviour of a registry that concerns the command, such as tags in
+pages. The report has the requirements that the client met, and those that it
+violated, with the requests that show it. The exit code is 1 if a requirement at the
+level MUST is violated or the command crashes, and 2 if it cannot be judged.
 
   ocireg check -- crane pull {ref} {dir}/image.tar
   ocireg check -- crane copy {ref} {to}

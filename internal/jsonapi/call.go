@@ -122,7 +122,7 @@ func Decode(text string, v any) error {
 	d.DisallowUnknownFields()
 	err := d.Decode(v)
 	if err == nil && (text[0] != '{' || d.Decode(new(json.RawMessage)) != io.EOF) {
-		err = errors.New("it is not one object")
+		err = errors.New("it is not one JSON object")
 	}
 	if err != nil {
 		return Bad("the body is not the JSON of this request: %s", strings.TrimPrefix(err.Error(), "json: "))

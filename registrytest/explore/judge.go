@@ -208,7 +208,7 @@ func (x *explorer) judgeContent(r *run, c cell, add func(kind, format string, ar
 	}
 	for _, name := range slices.Sorted(maps.Keys(got)) {
 		if _, ok := want[name]; !ok {
-			list = append(list, fmt.Sprintf("there is a result %q", name))
+			list = append(list, fmt.Sprintf("the result %q is unexpected", name))
 		}
 	}
 	if len(list) > 0 {

@@ -111,7 +111,7 @@ func (w *watchdog) giveUp(name, bubble string) {
 	defer w.mu.Unlock()
 	if w.stuck == nil {
 		w.stuck = fmt.Errorf("the run %q makes no progress in real time: the client waits for a mutex or for something outside of "+
-			"the bubble, or computes without end. It cannot be ended, so its goroutines go on and the other runs are left out. "+
-			"Try or OnlyTraps makes it again. The goroutines that keep the clock of the bubble from moving are:\n\n%s", name, text)
+			"the bubble, or computes without end. The goroutines of the run go on, since nothing can end them, and the other runs are left out. "+
+			"To repeat the run alone, use Try or OnlyTraps. The goroutines that keep the clock of the bubble from moving are:\n\n%s", name, text)
 	}
 }

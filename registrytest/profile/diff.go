@@ -97,7 +97,7 @@ func (p *Profile) Diff(ctx context.Context, t Target) (iter.Seq[Result], error) 
 			r := Result{Quirk: q.Name, Want: q.want}
 			switch {
 			case q.probe == nil:
-				r.Err = errors.New("no client can observe it alone")
+				r.Err = errors.New("one client alone cannot observe it")
 			case ctx.Err() != nil:
 				r.Err = ctx.Err()
 			case timeouts >= maxTimeouts:

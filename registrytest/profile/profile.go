@@ -161,7 +161,7 @@ func (s *site) choose(set settings) (chosen []*quirk, err error) {
 		}
 		i := index(chosen, q.Name)
 		if i < 0 {
-			return nil, fmt.Errorf("Except leaves out %s, which it does not have", name)
+			return nil, fmt.Errorf("Except leaves out %s, which the profile does not have", name)
 		}
 		chosen = slices.Delete(chosen, i, i+1)
 	}
@@ -171,7 +171,7 @@ func (s *site) choose(set settings) (chosen []*quirk, err error) {
 			return nil, err
 		}
 		if index(chosen, q.Name) >= 0 {
-			return nil, fmt.Errorf("With adds %s, which it has already", name)
+			return nil, fmt.Errorf("With adds %s, which the profile has already", name)
 		}
 		if mine, its := s.access.kind(), q.of().access.kind(); q.do.needsAuth() && mine != its {
 			return nil, fmt.Errorf("With adds %s, which needs %s; this registry has %s", name, its, mine)

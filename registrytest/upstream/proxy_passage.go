@@ -98,7 +98,7 @@ func (p *passage) fail(_ http.ResponseWriter, _ *http.Request, err error) {
 	case p.body.failed() != nil:
 		p.err = p.unfinished(p.body.failed())
 	case brokeOff(err):
-		p.err = fmt.Errorf("%w: the upstream did: %w", registry.CloseConnection, err)
+		p.err = fmt.Errorf("%w, because the upstream ended its connection: %w", registry.CloseConnection, err)
 	default:
 		e := &registry.Error{Code: "UNKNOWN", Status: http.StatusBadGateway}
 		e.Message = fmt.Sprintf("the upstream, %s, did not respond: %v", p.target.Host, err)

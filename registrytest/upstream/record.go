@@ -161,17 +161,17 @@ func (r *repository) check() error {
 	}
 	for ref, code := range r.MissingManifests {
 		if !names.Tag(ref) && !isDigest(ref) || !isCode(code) {
-			return fmt.Errorf("missingManifests has %.100q with %.100q", ref, code)
+			return fmt.Errorf("missingManifests has %.100q: %.100q; want a tag or a digest, and the code of an error", ref, code)
 		}
 	}
 	for ref, code := range r.MissingBlobs {
 		if !isDigest(ref) || !isCode(code) {
-			return fmt.Errorf("missingBlobs has %.100q with %.100q", ref, code)
+			return fmt.Errorf("missingBlobs has %.100q: %.100q; want a digest and the code of an error", ref, code)
 		}
 	}
 	for d, size := range r.BlobSizes {
 		if !isDigest(d) || size < 0 {
-			return fmt.Errorf("blobSizes has %.100q with %d", d, size)
+			return fmt.Errorf("blobSizes has %.100q: %d; want a digest and a number of bytes", d, size)
 		}
 	}
 	if t := r.Tags; t != nil {
