@@ -177,7 +177,7 @@ func (c orasClient) Referrers(ctx context.Context, repo string, subject ocispec.
 }
 
 func (orasClient) DeleteTag(context.Context, string) error {
-	return matrix.Lacks("deletes what a descriptor names, which has no tag")
+	return matrix.Lacks("deletes by descriptor alone, and a descriptor has no tag")
 }
 
 func (c orasClient) DeleteManifest(ctx context.Context, repo string, manifest ocispec.Descriptor) error {
