@@ -178,7 +178,7 @@ func TestContentRangeOverflows(t *testing.T) {
 				t.ServeHTTP(w, r)
 				require.Contains(t, []int{400, 416}, w.Code, w.Body)
 				w = t.call("PUT", location+"?digest="+string(sum("abc")), "")
-				require.Contains(t, []int{400, 404}, w.Code, "nothing of the chunk counts")
+				require.Contains(t, []int{400, 404}, w.Code, "the session keeps no byte of the chunk")
 			}
 		}
 	})

@@ -76,9 +76,9 @@ func TestManifestIsPushedOnACondition(t *testing.T) {
 			return a.Code
 		}
 		// Conditions of a push by tag.
-		require.Equal(t, 412, put("v1", one, "If-Match", "*"), "there is none")
+		require.Equal(t, 412, put("v1", one, "If-Match", "*"), "the tag is new")
 		require.Equal(t, 412, put("v1", one, "If-Match", etag(one)))
-		require.Equal(t, 201, put("v1", one, "If-None-Match", "*"), "there is none")
+		require.Equal(t, 201, put("v1", one, "If-None-Match", "*"), "the tag is new")
 		require.Equal(t, 412, put("v1", two, "If-None-Match", "*"))
 		require.Equal(t, 412, put("v1", two, "If-None-Match", etag(one)))
 		require.Equal(t, 412, put("v1", two, "If-None-Match", `"x", W/`+etag(one)), "the comparison is weak")

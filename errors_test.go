@@ -72,8 +72,8 @@ func TestNamespaceOfNoPullIsNotConfirmed(t *testing.T) {
 	}
 }
 
-// If the registry is without an endpoint, the response to every method and
-// digest is 404.
+// If the registry is without an endpoint, the response to every request for it
+// is 404.
 func TestEndpointThatIsNotThereIs404(t *testing.T) {
 	t.Parallel()
 	h := inMemory(t, registry.Without(registry.ListRepositories, registry.ListReferrers, registry.ListExtensions))

@@ -82,7 +82,7 @@ func TestFaultBody(t *testing.T) {
 		}
 		got := t.do(&registry.Fault{Body: anySize(upper)}, "GET", blobPath(), nil)
 		require.NoError(t, got.err)
-		require.Equal(t, bytes.ToUpper(faultBlob), got.body, "what goes beyond the Content-Length is not sent")
+		require.Equal(t, bytes.ToUpper(faultBlob), got.body, "the bytes beyond the Content-Length are not sent")
 
 		longer := func(status int, h http.Header) int {
 			h.Set("Content-Length", fmt.Sprint(len(faultBlob)+4))
@@ -127,7 +127,7 @@ func TestFaultWire(t *testing.T) {
 			got := t.do(&registry.Fault{Wire: endsAfter(12, end)}, "GET", blobPath(), nil)
 			require.Error(t, got.err)
 			if t.h2 {
-				require.Equal(t, faultBlob[:12], got.body, "there is no header on the wire of HTTP/2")
+				require.Equal(t, faultBlob[:12], got.body, "in HTTP/2, Wire gets no header")
 			} else {
 				require.Nil(t, got.Response)
 			}
@@ -136,7 +136,7 @@ func TestFaultWire(t *testing.T) {
 		got := t.do(&registry.Fault{Wire: same}, "GET", blobPath(), nil)
 		require.NoError(t, got.err)
 		require.Equal(t, faultBlob, got.body)
-		require.Equal(t, !t.h2, got.Close, "it is the last answer on its connection")
+		require.Equal(t, !t.h2, got.Close, "the response is the last on its connection")
 		require.Equal(t, "registry/2.0", got.Header.Get("Docker-Distribution-Api-Version"))
 
 		short := func(status int, h http.Header) int {

@@ -268,7 +268,7 @@ func TestFaultAfterCommit(t *testing.T) {
 		got := put("answered", index, &registry.Fault{AfterCommit: true, Serve: refuse})
 		require.NoError(t, got.err)
 		require.Equal(t, 502, got.StatusCode)
-		require.Empty(t, got.Header.Get("Location"), "nothing is left of the answer")
+		require.Empty(t, got.Header.Get("Location"), "the response has no field of the operation")
 		require.Empty(t, got.Header.Get("Docker-Content-Digest"))
 		require.True(t, committed("answered"))
 		e := <-t.exchanges

@@ -38,7 +38,7 @@ func (t *registryTest) names(target, field string) (pages [][]string) {
 		require.Equal(t, "application/json", a.Header().Get("Content-Type"))
 		var body map[string]any
 		require.NoError(t, json.Unmarshal(a.Body.Bytes(), &body))
-		require.IsType(t, []any{}, body[field], "it is a list, also if it is empty")
+		require.IsType(t, []any{}, body[field], "an empty list is [], not null")
 		page := []string{}
 		for _, name := range body[field].([]any) {
 			page = append(page, name.(string))

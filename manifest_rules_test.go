@@ -120,7 +120,7 @@ func TestPropertiesOfManifests(t *testing.T) {
 			require.Equal(t, 201, a.Code, "%s: %s", members, a.Body)
 		}
 		subject := toJSON(t, describe(imageType, "absent"))
-		require.Empty(t, t.want(201, t.put(with(`"SUBJECT":`+subject), imageType)).Header().Values("OCI-Subject"), "names have a case")
+		require.Empty(t, t.want(201, t.put(with(`"SUBJECT":`+subject), imageType)).Header().Values("OCI-Subject"), "the names of properties are case-sensitive")
 		for members, message := range map[string]string{
 			`"config":{}`:                           `manifest has \"config\" twice`,
 			`"\u0063onfig":{}`:                      `manifest has \"config\" twice`,

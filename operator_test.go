@@ -184,8 +184,9 @@ func TestStoreOfAnOperator(t *testing.T) {
 	require.ErrorIs(t, err, errors.ErrUnsupported)
 }
 
-// A lender is an operator whose StoreFor returns a store that shows the public
-// repository open and the repository named in the field Authorization.
+// A lender is an operator whose StoreFor returns a store that shows two
+// repositories: "open", which is public, and the one that the field
+// Authorization names.
 type lender struct{ operator }
 
 func (l lender) StoreFor(r *registry.Request) registry.Store {
@@ -237,5 +238,5 @@ func TestOperatorLendsWhatTheClientSees(t *testing.T) {
 
 	h = operated(t, echo, hook)
 	h.want(http.StatusTeapot, h.call("GET", "/v2/", ""))
-	require.Equal(t, map[string]bool{"open": false, "mine": false, "hidden": false, "empty": false}, public, "it is not known")
+	require.Equal(t, map[string]bool{"open": false, "mine": false, "hidden": false, "empty": false}, public, "the operator lends no store")
 }

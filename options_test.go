@@ -20,7 +20,7 @@ func TestOptionsOfAnOption(t *testing.T) {
 	one, two, three := registry.WithPageSize(1), registry.WithManifestLimit(1<<20), registry.WithReadOnly()
 	require.Len(t, one.Options(), 1)
 	nested := registry.Options(one, registry.Options(registry.Options(two), registry.Options()), three)
-	require.Len(t, nested.Options(), 3, "no option that is left is a group")
+	require.Len(t, nested.Options(), 3, "Options returns the options of nested groups")
 	for _, o := range nested.Options() {
 		require.Len(t, o.Options(), 1)
 	}

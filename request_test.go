@@ -217,7 +217,7 @@ func FuzzParse(f *testing.F) {
 			_, _, err := names.Digest(string(r.Digest))
 			require.NoError(t, err, "%q", r.Digest)
 		}
-		require.True(t, r.Tag == "" || r.Digest == "", "a reference is one of the two")
+		require.True(t, r.Tag == "" || r.Digest == "", "a reference is a tag or a digest")
 		if r.err == nil {
 			require.Equal(t, r.Op.HasSession(), r.Session != "", "%q", r.Session)
 		}

@@ -171,7 +171,7 @@ func TestCloseLeavesNoUploads(t *testing.T) {
 	require.NoError(t, err)
 
 	require.NoError(t, s.Close())
-	require.Len(t, temporary(t, dir), 1, "those of the other store")
+	require.Len(t, temporary(t, dir), 1, "the other store keeps its file")
 	require.Error(t, open.Commit(t.Context(), d))
 	open.Close()
 
@@ -294,7 +294,7 @@ func TestManifestThatIsABlob(t *testing.T) {
 		wantNotExist(t, s.DeleteBlob(t.Context(), "app", m.Digest))
 		pushBlob(t, s, "app", string(m.Content))
 		require.Equal(t, m.Content, readBlob(t, s, "app", m.Digest))
-		require.NoError(t, s.DeleteBlob(t.Context(), "app", m.Digest), "it was pushed as one")
+		require.NoError(t, s.DeleteBlob(t.Context(), "app", m.Digest), "the manifest was also pushed as a blob")
 		_, err = s.StatBlob(t.Context(), "app", m.Digest)
 		wantNotExist(t, err)
 		wantManifestDigest(t, s, "app", "v1", 0)
@@ -394,7 +394,7 @@ func TestDescriptorsAreClosed(t *testing.T) {
 	}
 	require.Equal(t, open, count())
 	require.NoError(t, s.Close())
-	require.Equal(t, open-2, count(), "an open store has one, and one for its lock")
+	require.Equal(t, open-2, count(), "an open store has a descriptor for its directory and one for its lock")
 	_, err = s.GetManifest(t.Context(), "a", "v1")
 	require.ErrorIs(t, err, fs.ErrClosed)
 }

@@ -297,7 +297,7 @@ func TestHalfALayout(t *testing.T) {
 
 	one := open(t, filepath.Join(dir, "marked"))
 	require.NoError(t, os.Remove(filepath.Join(dir, "marked/index.json")))
-	require.Equal(t, []string{"marked"}, tagsOf(t, one), "its blobs are still there")
+	require.Equal(t, []string{"marked"}, tagsOf(t, one), "the directory with its blobs is still a repository")
 	put(t, one, "marked", 2, "v3")
 	require.Equal(t, []string{"marked:v3"}, tagsOf(t, one))
 }

@@ -257,7 +257,7 @@ func TestForeignIndexIsReadOnce(t *testing.T) {
 	require.NoError(t, err)
 	again, err := l.index()
 	require.NoError(t, err)
-	require.Same(t, first, again, "its text is compared")
+	require.Same(t, first, again, "the store compares the text, which is the same")
 
 	old := time.Now().Add(-time.Second)
 	require.NoError(t, os.Chtimes(name, old, old))
@@ -331,7 +331,7 @@ func TestBlobIsVerifiedOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	require.Len(t, l.verdicts, 2, "one of the manifest, one of the blob")
+	require.Len(t, l.verdicts, 2, "one for the manifest, one for the blob")
 	require.Empty(t, l.verifying)
 	info, err := os.Stat(name)
 	require.NoError(t, err)

@@ -65,7 +65,7 @@ func TestWritesOfABatchFailAlone(t *testing.T) {
 			require.ErrorIs(t, err, fs.ErrNotExist)
 		}
 	}
-	require.NoError(t, putIt(4)(), "there is space now")
+	require.NoError(t, putIt(4)(), "the disk has space again")
 }
 
 func reopened(t *testing.T, dir string, opts ...Option) *Store {

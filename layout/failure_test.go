@@ -250,7 +250,7 @@ func TestChildrenOfForgottenIndex(t *testing.T) {
 	require.NoError(t, err)
 	l := s.layouts["app"]
 	for i := 0; l.facts[idOf(index.Descriptor())] != nil; i++ {
-		require.Less(t, i, 2000, "the store forgets nothing")
+		require.Less(t, i, 2000, "the store never forgets the facts of the index")
 		m := numbered(i)
 		l.addFacts(m.Descriptor(), m.Content)
 	}

@@ -350,8 +350,8 @@ func temporary(t testing.TB, dir string) (names []string) {
 	return names
 }
 
-// files returns the content of all files below a directory, except the lock
-// files of open stores.
+// files returns the content of each file below a directory, and the mode of
+// everything else. It leaves out the lock files of open stores.
 func files(t testing.TB, dir string) map[string]string {
 	all := map[string]string{}
 	require.NoError(t, fs.WalkDir(os.DirFS(dir), ".", func(path string, e fs.DirEntry, err error) error {

@@ -77,7 +77,7 @@ func TestNoLocks(t *testing.T) {
 		}
 		require.Equal(t, []string{"the file system has no locks: a process that is killed while it writes to a layout may delay others by 10s"}, warnings)
 		b := reopened(t, dir, warn)
-		require.Len(t, warnings, 1, "there are locks")
+		require.Len(t, warnings, 1, "with locks, the store warned")
 		b.disk.lockError = syscall.ENOLCK
 
 		const tags = 60

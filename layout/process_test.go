@@ -222,7 +222,7 @@ func TestCrash(t *testing.T) {
 			for round := range 5 {
 				cmd, lines := start(t, dir, fmt.Sprintf("round%d-", round), 100_000)
 				for range rand.N(100) {
-					require.True(t, lines.Scan(), "it has ended by itself")
+					require.True(t, lines.Scan(), "the process has ended by itself")
 					all.read(t, lines.Text())
 				}
 				require.NoError(t, cmd.Process.Kill())
@@ -299,7 +299,7 @@ func TestLivingProcessKeepsItsFiles(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			cmd, lines := start(t, dir, "", 0)
-			require.True(t, lines.Scan(), "it has ended by itself")
+			require.True(t, lines.Scan(), "the process has ended by itself")
 			require.Equal(t, "uploading", lines.Text())
 			for range 2 {
 				s := open(t, dir)

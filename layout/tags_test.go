@@ -72,7 +72,7 @@ func TestReferrersTags(t *testing.T) {
 			want(one)
 			push(two, "signature")
 			want(one, two)
-			require.Equal(t, 4, count(), "one list is left")
+			require.Equal(t, 4, count(), "the store keeps one list of referrers")
 			require.NoError(t, s.DeleteManifest(ctx, "app", one.Digest))
 			want(two)
 			_, err := s.GetManifest(ctx, "app", string(one.Digest))

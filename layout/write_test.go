@@ -130,11 +130,11 @@ func TestIndexSays(t *testing.T) {
 		{"entry that Docker has written loses both names", []string{entry(0, docker)}, func(t *testing.T, s *layout.Store) {
 			require.NoError(t, s.DeleteTag(t.Context(), "library/alpine", "3"))
 		}, []string{"0 docker.io/library/alpine@0"}},
-		{"tag that is there twice moves whole", []string{entry(0, tag("v1")), entry(1, tag("v1")), entry(2, tag("app:v1"))}, func(t *testing.T, s *layout.Store) {
+		{"a tag of two entries leaves both", []string{entry(0, tag("v1")), entry(1, tag("v1")), entry(2, tag("app:v1"))}, func(t *testing.T, s *layout.Store) {
 			wantManifestDigest(t, s, "app", "v1", 0)
 			put(t, s, "app", 3, "v1")
 		}, []string{"0", "1", "2", "3 v1"}},
-		{"tag that is there twice is deleted whole", []string{entry(0, tag("v1")), entry(0, tag("v1")), entry(1, tag("v1"))}, func(t *testing.T, s *layout.Store) {
+		{"a tag of two entries is deleted from both", []string{entry(0, tag("v1")), entry(0, tag("v1")), entry(1, tag("v1"))}, func(t *testing.T, s *layout.Store) {
 			require.NoError(t, s.DeleteTag(t.Context(), "app", "v1"))
 		}, []string{"0", "1"}},
 		{"deleting a manifest leaves its tag to no other", []string{entry(2, tag("v1")), entry(0, tag("v1")), entry(1, tag("v1")), entry(3, tag("v2")), entry(2, tag("v2"))}, func(t *testing.T, s *layout.Store) {
@@ -293,7 +293,7 @@ func TestManifestIsWrittenIfItIsNotThere(t *testing.T) {
 	put(t, s, "app", 0, "v2")
 	after, err := os.Stat(file)
 	require.NoError(t, err)
-	require.True(t, os.SameFile(before, after), "it was written again, though it was there")
+	require.True(t, os.SameFile(before, after), "the put replaced an unchanged blob")
 
 	require.NoError(t, os.WriteFile(file, []byte(strings.Repeat("x", len(m.Content))), 0o644))
 	put(t, s, "app", 0, "v3")

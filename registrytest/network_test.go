@@ -313,7 +313,7 @@ func TestProxy(t *testing.T) {
 		resp.Body.Close()
 		require.Equal(t, http.StatusAccepted, resp.StatusCode)
 	}
-	require.Equal(t, n.Proxy(), n.Proxy(), "there is one")
+	require.Equal(t, n.Proxy(), n.Proxy(), "Proxy returns one proxy")
 
 	status, body := get(t, c, "http://nowhere.test")
 	require.Equal(t, http.StatusBadGateway, status)
@@ -327,7 +327,7 @@ func TestProxy(t *testing.T) {
 	require.Contains(t, body, "connection refused")
 
 	status, _ = get(t, http.DefaultClient, n.Proxy())
-	require.Equal(t, http.StatusBadRequest, status, "it serves nothing itself")
+	require.Equal(t, http.StatusBadRequest, status, "the proxy serves nothing itself")
 }
 
 // If a handler cuts a response, a client of the proxy gets an error, and not a complete

@@ -175,7 +175,7 @@ func TestTooFewConnections(t *testing.T) {
 				require.Len(t, tb.Errors(), 1)
 				require.Contains(t, tb.Errors()[0], test.want)
 				resp, err := client.Get(s.URL)
-				require.NoError(t, err, "it is over with the test")
+				require.NoError(t, err, "the outage ends with the test")
 				resp.Body.Close()
 			})
 		})

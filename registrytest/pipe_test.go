@@ -60,7 +60,7 @@ func TestPipeHoldsWhatIsNotRead(t *testing.T) {
 			written = true
 		}()
 		synctest.Wait()
-		require.False(t, written, "there is a limit")
+		require.False(t, written, "the buffer has a limit")
 		_, err = io.ReadFull(server, make([]byte, 4))
 		require.NoError(t, err)
 		synctest.Wait()
@@ -118,7 +118,7 @@ func TestPipeEnds(t *testing.T) {
 			require.ErrorIs(t, err, test.theirRead)
 			if test.theirWrite == conn.Broken {
 				_, err = theirs.Write(make([]byte, pipeBuffer))
-				require.NoError(t, err, "it is not known at once")
+				require.NoError(t, err, "the first write after a Close is lost without an error")
 			}
 			_, err = theirs.Write([]byte("x"))
 			require.ErrorIs(t, err, test.theirWrite)
@@ -185,7 +185,7 @@ func TestPipeDeadlines(t *testing.T) {
 				require.True(t, err.(net.Error).Timeout())
 				require.Equal(t, time.Minute, time.Since(began))
 
-				require.ErrorIs(t, test.op(c), os.ErrDeadlineExceeded, "it stays passed")
+				require.ErrorIs(t, test.op(c), os.ErrDeadlineExceeded, "a passed deadline stays passed")
 
 				require.NoError(t, test.set(c, time.Now().Add(time.Minute)))
 				go func() {
@@ -193,10 +193,10 @@ func TestPipeDeadlines(t *testing.T) {
 					test.set(c, time.Now().Add(time.Hour))
 				}()
 				require.ErrorIs(t, test.op(c), os.ErrDeadlineExceeded)
-				require.Equal(t, time.Minute+30*time.Second+time.Hour, time.Since(began), "it can be moved while somebody waits")
+				require.Equal(t, time.Minute+30*time.Second+time.Hour, time.Since(began), "a deadline moves during a wait")
 
 				require.NoError(t, test.set(c, time.Unix(1, 0)))
-				require.ErrorIs(t, test.op(c), os.ErrDeadlineExceeded, "it can be in the past")
+				require.ErrorIs(t, test.op(c), os.ErrDeadlineExceeded, "a deadline can be in the past")
 
 				require.NoError(t, test.set(c, time.Now().Add(time.Minute)))
 				require.NoError(t, test.set(c, time.Time{}))
@@ -204,7 +204,7 @@ func TestPipeDeadlines(t *testing.T) {
 					time.Sleep(time.Hour)
 					c.Close()
 				}()
-				require.ErrorIs(t, test.op(c), net.ErrClosed, "it can be taken back")
+				require.ErrorIs(t, test.op(c), net.ErrClosed, "a deadline can be removed")
 			})
 		})
 	}

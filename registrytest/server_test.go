@@ -103,7 +103,7 @@ func TestServerIsOnALoopbackPortOfItsOwn(t *testing.T) {
 	a.Push(t, "team/app:v1", content.Image())
 	require.Equal(t, []string{"v1"}, a.Tags(t, "team/app"))
 	_, err := b.Store.StatManifest(context.Background(), "team/app", "v1")
-	require.Error(t, err, "servers have nothing to do with each other")
+	require.Error(t, err, "servers share no content")
 }
 
 func TestServerServesItsStore(t *testing.T) {
@@ -315,7 +315,7 @@ func TestServersInParallel(t *testing.T) {
 func TestServerLeavesNoConnectionBehind(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/proc/net/tcp"); err != nil {
-		t.Skip("there is no list of connections")
+		t.Skip("this system has no list of connections")
 	}
 	for name, opts := range map[string][]registrytest.Option{"HTTP": nil, "HTTPS": {registrytest.WithTLS()}} {
 		t.Run(name, func(t *testing.T) {

@@ -78,7 +78,7 @@ func TestStartReturnsFailuresFromClose(t *testing.T) {
 		s := started(t, logTo(&log), middleware(func(*registry.Request) { panic("mistake") }))
 		_, err := s.Client().Get(s.URL + "/v2/")
 		require.Error(t, err)
-		require.Contains(t, log.String(), "panic while serving ping: mistake", "it is logged at once")
+		require.Contains(t, log.String(), "panic while serving ping: mistake", "the panic is logged at once")
 		require.ErrorContains(t, s.Close(), "panic while serving ping: mistake")
 	})
 	t.Run("hang", func(t *testing.T) {

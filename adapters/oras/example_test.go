@@ -54,7 +54,7 @@ func testPublish(t *testing.T) {
 	public.CheckTag(t, "released/app:v1", app)
 	notes := public.Referrers(t, "released/app:v1")
 	if len(notes) != 1 || notes[0].ArtifactType != "application/vnd.example.note" {
-		t.Errorf("the image has the referrers %+v", notes)
+		t.Errorf("the image has the referrers %+v, want one note", notes)
 	}
 }
 

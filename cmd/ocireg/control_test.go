@@ -131,7 +131,7 @@ func TestControlToken(t *testing.T) {
 	require.NoError(t, err)
 	response, err := io.ReadAll(conn)
 	require.NoError(t, err)
-	require.NotContains(t, string(response), "HTTP/1.1 200", "no request of the server as a whole goes without a check")
+	require.NotContains(t, string(response), "HTTP/1.1 200", "OPTIONS * needs the token")
 	c.stop(t)
 	t.Setenv(tokenVariable, "a b")
 	var stderr strings.Builder

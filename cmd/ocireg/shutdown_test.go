@@ -101,7 +101,7 @@ type process struct {
 func startProcess(t *testing.T, args ...string) process {
 	t.Helper()
 	if runtime.GOOS == "windows" {
-		t.Skip("a process cannot be sent an interrupt there")
+		t.Skip("Windows cannot send an interrupt to a process")
 	}
 	self, err := os.Executable()
 	require.NoError(t, err)

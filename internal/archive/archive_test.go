@@ -271,7 +271,7 @@ func FuzzNew(f *testing.F) {
 		a, err := read(t, archive)
 		if err != nil {
 			if a != nil {
-				t.Error("an FS beside an error")
+				t.Error("New returned an FS and an error")
 			}
 			return
 		}

@@ -77,11 +77,11 @@ func g() (*layout.Store, error) { return layout.Open("e") }`
 	}
 	want := []bool{false, true, true, true, false, true}
 	if len(closed) != len(want) {
-		t.Fatalf("found %v, want %v", closed, want)
+		t.Fatalf("found %d calls of Open, want %d", len(closed), len(want))
 	}
 	for i := range want {
 		if closed[i] != want[i] {
-			t.Errorf("call %d: closed = %v", i, closed[i])
+			t.Errorf("call %d: closed = %t, want %t", i, closed[i], want[i])
 		}
 	}
 }

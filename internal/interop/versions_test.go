@@ -10,7 +10,7 @@ import (
 	"github.com/ocireg/registry/internal/interop/matrix"
 )
 
-// TestVersions compares the versions of clients in the tables with those in go.mod.
+// TestVersions compares the table of the clients' versions with the go.mod files.
 func TestVersions(t *testing.T) {
 	t.Parallel()
 	versions := map[string]string{}

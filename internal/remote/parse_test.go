@@ -63,7 +63,7 @@ func FuzzConfig(f *testing.F) {
 			t.Fatalf("key %q", key)
 		}
 		if login, err := c.login("r.test"); err != nil && login != (Login{}) {
-			t.Fatal("an error with a login")
+			t.Fatal("login returned a Login and an error")
 		}
 		parseHelper(text)
 	})

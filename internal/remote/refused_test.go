@@ -176,7 +176,7 @@ func FuzzRealm(f *testing.F) {
 		u, err := CheckRealm(registry, realm)
 		_, passErr := PassRealm(registry, realm)
 		if (err == nil) != (passErr == nil) {
-			t.Fatalf("%q: %v, but %v", realm, err, passErr)
+			t.Fatalf("%q: CheckRealm returned %v, but PassRealm %v", realm, err, passErr)
 		}
 		if err == nil && (u.Scheme != "https" || u.User != nil || internalHost(u.Hostname())) {
 			t.Fatalf("%q is accepted", realm)

@@ -59,7 +59,7 @@ func TestBearer(t *testing.T) {
 
 	r = newReg(t, auth.Bearer("anonymous pull public/**"))
 	reader := r.User("reader", "pull team/**")
-	require.Equal(t, 200, r.do("GET", "/v2/public/app/manifests/v1", r.tokenOf(basic(reader), "repository:public/app:pull,push"), "").Code, "a user has the rights of anonymous")
+	require.Equal(t, 200, r.do("GET", "/v2/public/app/manifests/v1", r.tokenOf(basic(reader), "repository:public/app:pull,push"), "").Code, "a user has the rights of an anonymous client, too")
 	require.Equal(t, "repository:public/app:pull", scopes(r.Grants()[0].Scopes))
 
 	r = newReg(t, auth.Bearer())

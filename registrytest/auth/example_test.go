@@ -55,7 +55,7 @@ func ExampleBearer() {
 		push(t, reg.Ref("team/app:v2"))
 
 		if n := len(a.Grants()); n < 2 {
-			t.Errorf("the client got %d tokens", n)
+			t.Errorf("the client got %d tokens, want one for each push", n)
 		}
 	}
 }

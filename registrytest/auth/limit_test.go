@@ -35,7 +35,7 @@ func TestImmutable(t *testing.T) {
 	refusal := &registry.Error{Code: "TAG_INVALID", Status: 400}
 	r = newReg(t, open, auth.Immutable{Tags: []string{"**:v1"}, Strict: true, Error: refusal}.Options()...)
 	w = put(r, "/v2/team/app/manifests/v1", nil, `{"repo":"team/app"}`)
-	require.Equal(t, 400, w.Code, "not even the same")
+	require.Equal(t, 400, w.Code, "Strict also refuses the manifest that the tag has")
 	require.Equal(t, "TAG_INVALID", code(t, w))
 }
 

@@ -22,10 +22,10 @@ func brokenManifestPushes() []broken {
 		{"images of unknown media types are refused", refusing(`"config":{"mediaType":"` + "application/vnd.example.unknown"), []string{"image of unknown media types"}},
 		{"indexes of unknown media types are refused", refusing(`"manifests":[{`, "application/vnd.example.unknown"), []string{"index of unknown media types"}},
 		{"unknown properties are refused", refusing(`"unknown":`), []string{"unknown properties of a manifest are ignored"}},
-		{"names of properties have no case", refusing(`"MediaType":`), []string{"unknown properties of a manifest are ignored"}},
+		{"names of properties are case-insensitive", refusing(`"MediaType":`), []string{"unknown properties of a manifest are ignored"}},
 		{"unknown digest algorithms are refused", refusing("multihash+base58:"), []string{"subject of an unknown digest algorithm is accepted",
 			"layer of an unknown digest algorithm is accepted or MANIFEST_BLOB_UNKNOWN"}},
-		{"media types have a case", when(func(r *http.Request) bool {
+		{"media types are case-sensitive", when(func(r *http.Request) bool {
 			mediaType := r.Header.Get("Content-Type")
 			return path("PUT", "/manifests/")(r) && mediaType != strings.ToLower(mediaType)
 		}, respond(400)), []string{"media types are case-insensitive"}},

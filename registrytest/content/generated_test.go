@@ -43,7 +43,7 @@ func TestGeneratedBlobsAreBlobs(t *testing.T) {
 	s := &writeLog{Store: memstore.New()}
 	b := Random("a/b", large, 1)
 	require.NoError(t, PutBlob(ctx, keeping{s}, "app", b))
-	require.Empty(t, s.lines, "no byte of it was written")
+	require.Empty(t, s.lines, "PutBlob writes no byte of a generated blob")
 	small := Random("a/b", maxHeld, 1)
 	require.NoError(t, PutBlob(ctx, keeping{s}, "app", small))
 	require.Equal(t, []string{"blob app " + string(small.Digest)}, s.lines)

@@ -107,7 +107,7 @@ func TestLayersOfAnySizeAreArchives(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "file", h.Name)
 		require.Positive(t, h.Size)
-		require.Less(t, size-h.Size, int64(6*512), "little of it is not the file")
+		require.Less(t, size-h.Size, int64(6*512), "the archive is hardly larger than the file")
 
 		file, end := h.Size, size-tarTrailer
 		require.GreaterOrEqual(t, end, file)

@@ -61,7 +61,7 @@ func TestContentOfJSON(t *testing.T) {
 		require.Equal(t, string(want.Manifest), a.text(t, 200, "GET", "/v1/registry/v2/team-7/app/manifests/v1", ""))
 		a.text(t, 404, "GET", "/v1/registry/v2/x/manifests/v1", "")
 		a.do(t, 405, "DELETE", "/v1/registry/v2/team-7/app/manifests/v1", "")
-		require.Equal(t, []int{1}, a.numbers(t, ""), "looking around is not in the journal")
+		require.Equal(t, []int{1}, a.numbers(t, ""), "requests of the control API are not in the journal")
 	})
 }
 

@@ -225,7 +225,7 @@ func TestFollow(t *testing.T) {
 				<-done
 			}
 		}
-		require.Equal(t, 200, a.send(a.request("HEAD", "/v1/requests?follow", "")).Code, "there is nothing to wait for")
+		require.Equal(t, 200, a.send(a.request("HEAD", "/v1/requests?follow", "")).Code, "HEAD follows nothing")
 		all, stop := follow("?follow")
 		failed, stopFailed := follow("?format=sse&failed")
 		ended := make(chan bool)

@@ -56,7 +56,7 @@ func TestUsers(t *testing.T) {
 	all := basic(t, a.do(t, 200, "PUT", "/v1/users/all?config", ""))
 	require.Equal(t, 200, status(all, "/v2/secret/manifests/v1"))
 	again := a.do(t, 200, "PUT", "/v1/users/ci", "")
-	require.Equal(t, 401, status(basic(t, ci["config"]), "/v2/team-7/app/manifests/v1"), "the password is another one")
+	require.Equal(t, 401, status(basic(t, ci["config"]), "/v2/team-7/app/manifests/v1"), "the PUT replaced the password")
 	require.Equal(t, 200, status(basic(t, again["config"]), "/v2/secret/manifests/v1"))
 	a.do(t, 204, "DELETE", "/v1/users/ci", "")
 	require.Equal(t, 401, status(basic(t, again["config"]), "/v2/secret/manifests/v1"))
@@ -186,7 +186,7 @@ func TestReset(t *testing.T) {
 			require.NotEqual(t, before, state())
 			a.do(t, 204, "POST", "/v1/reset", "")
 			require.Equal(t, before, state())
-			require.Equal(t, 404, status("/v2/team-7/app/manifests/v1", "Authorization", start.Get("Authorization")), "the user has the password of the start")
+			require.Equal(t, 404, status("/v2/team-7/app/manifests/v1", "Authorization", start.Get("Authorization")), "a reset restores the first password")
 			a.do(t, 200, "DELETE", "/v1/requests", "")
 		}
 
@@ -273,7 +273,7 @@ func TestOutages(t *testing.T) {
 		change("refuse", `{"first": 9}`)
 		change("drop", "")
 		require.Equal(t, "up", change("start", ""))
-		require.True(t, up(), "start ends what is left of the nine")
+		require.True(t, up(), "start ends the refusal of the other connections")
 		response, err := a.reg.Client().Post(a.reg.URL+"/v2/x/blobs/uploads/", "", nil)
 		require.NoError(t, err)
 		response.Body.Close()

@@ -244,13 +244,13 @@ func (c *wary) manifest(ctx context.Context, repo, ref string) (digest.Digest, o
 		panic("the stack overflows") // encoding/json has a limit, so the bug is simulated
 	}
 	if digest.FromBytes(text) != d && !c.is("trusts digests") {
-		return "", m, errors.New("the manifest is another one")
+		return "", m, errors.New("the manifest has another digest")
 	}
 	if err := json.Unmarshal(text, &m); err != nil {
 		return "", m, err
 	}
 	if m.MediaType == "" && c.is("needs mediaType") || m.MediaType != "" && m.MediaType != resp.Header.Get("Content-Type") && !c.is("any type") {
-		return "", m, errors.New("the media type is another one")
+		return "", m, errors.New("mediaType differs from Content-Type")
 	}
 	if c.byHead {
 		return d, m, nil
@@ -265,7 +265,7 @@ func (c *wary) manifest(ctx context.Context, repo, ref string) (digest.Digest, o
 		return "", m, errors.New("the manifest has no digest")
 	}
 	if digest.FromBytes(again) != d && !c.is("trusts digests") {
-		return "", m, errors.New("the manifest is another one")
+		return "", m, errors.New("the manifest has another digest")
 	}
 	return d, m, nil
 }
@@ -292,7 +292,7 @@ func (c *wary) pull(t *T, repo, ref string) error {
 			return err
 		}
 		if digest.FromBytes(blob) != l.Digest && !c.is("trusts digests") {
-			return errors.New("the blob is another one")
+			return errors.New("the blob has another digest")
 		}
 		t.Result(fmt.Sprintf("blob %d", i), blob)
 	}

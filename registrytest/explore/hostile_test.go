@@ -227,7 +227,7 @@ func TestKnownImage(t *testing.T) {
 		c := newWary(reg, "right", "ci", "secret")
 		_, m, err := c.manifest(t.Context(), "team/app", "v1")
 		if err == nil && m.Config.Digest != hostileImage().Config.Digest {
-			err = errors.New("this is another image")
+			err = errors.New("the tag names another image")
 		}
 		return errors.Join(err, c.pull(t, "team/app", "v1"))
 	}, Login("ci", "secret"), OnlyTraps(tagTraps...))

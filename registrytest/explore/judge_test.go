@@ -117,7 +117,7 @@ func TestTryPromise(t *testing.T) {
 	v := m.Violations[0]
 	require.Equal(t, promise, v.Kind)
 	again := EveryFault(t, getting, run, ReportOnly(), Try(v.Rule, "get-manifest status=503"), MustSucceed("503 twice"))
-	require.Len(t, again.Violations, 1, "no promise is about each time")
+	require.Len(t, again.Violations, 1, "no promise covers a rule without a limit")
 	require.Equal(t, v.Rule, again.Violations[0].Rule)
 	require.Equal(t, v.Text, again.Violations[0].Text)
 }

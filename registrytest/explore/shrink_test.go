@@ -112,7 +112,7 @@ func TestAlikeChecks(t *testing.T) {
 		rule, _, _ = strings.Cut(rule, ":")
 		rules[rule] += v.Runs
 	}
-	require.Len(t, list, 3, "the text for a lost response says more: %v", list)
+	require.Len(t, list, 3, "the finding for a lost response has a text of its own: %v", list)
 	require.Equal(t, map[string]int{"chunk-order": 2, "upload-open": 3}, rules, "%v", list)
 	require.Equal(t, general("after 1 more request, 1 byte"), general("after 12 more requests, 3 bytes"))
 }

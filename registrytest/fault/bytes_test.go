@@ -104,7 +104,7 @@ func FuzzFilters(f *testing.F) {
 			require.Equal(t, string(want), out.String())
 			require.Equal(t, pauses, paused)
 			_, again := io.Copy(io.Discard, r)
-			require.Equal(t, wantErr, again, "an end is the end")
+			require.Equal(t, wantErr, again, "a read after the end returns the same error")
 		}
 	})
 }

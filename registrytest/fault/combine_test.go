@@ -51,7 +51,7 @@ func TestRulesOfAnOptionAfterOneThatResponds(t *testing.T) {
 	got := c.Get("/v2/")
 	require.Equal(t, 500, got.Status)
 	require.Equal(t, "1", got.Header.Get("X"))
-	require.Equal(t, 0, once.Fired(), "it waits for the next request")
+	require.Equal(t, 0, once.Fired(), "the rule waits for the next request")
 	got = c.Get("/v2/")
 	require.Equal(t, 429, got.Status)
 	require.Equal(t, "1", got.Header.Get("X"))
@@ -73,8 +73,8 @@ func TestRulesOfAnOptionAfterOneThatResponds(t *testing.T) {
 	require.Contains(t, got.Body, "on purpose")
 	require.Equal(t, 1, own.Fired())
 
-	// A rule that ends the connection in the header does so whatever responds, under
-	// HTTP/2, too.
+	// A rule that ends the connection in the header does so even if another function
+	// responds, under HTTP/2, too.
 	option := registry.WithFaults(func(*registry.Request) *registry.Fault {
 		return &registry.Fault{Serve: func(w http.ResponseWriter, _ *registry.Request) error {
 			w.WriteHeader(http.StatusServiceUnavailable)

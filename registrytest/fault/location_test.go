@@ -83,7 +83,7 @@ func TestDestinations(t *testing.T) {
 			require.NoError(t, err)
 			was, err := hr.URL.Parse(test.was)
 			require.NoError(t, err)
-			require.Equal(t, was.RequestURI(), resolved.RequestURI(), "it leads to the same place")
+			require.Equal(t, was.RequestURI(), resolved.RequestURI(), "the Location leads to the same URL")
 		}
 	}
 }

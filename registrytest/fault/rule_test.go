@@ -180,7 +180,7 @@ func TestRuleWords(t *testing.T) {
 	}
 	_, all := find("")
 	require.ElementsMatch(t, words, all)
-	require.LessOrEqual(t, len(words), 40, "a word that others can say together is none; raise the limit, and say in the commit why this one is new")
+	require.LessOrEqual(t, len(words), 40, "the language has too many words: leave out a word that others express together, or raise the limit and give the reason in the commit")
 }
 
 func TestRuleText(t *testing.T) {

@@ -140,7 +140,7 @@ func TestFaultsAreRemoved(t *testing.T) {
 	require.Equal(t, []int{200, 503}, ask(&f, "/v2/", "/v2/_catalog"))
 	other.Remove()
 	require.Equal(t, []int{200, 200}, ask(&f, "/v2/", "/v2/_catalog"))
-	require.Nil(t, f.Inject(nil), "nothing is asked when there are no rules")
+	require.Nil(t, f.Inject(nil), "without rules, Inject does not read the request")
 
 	t.Run("at the end of the test", func(t *testing.T) {
 		f.Set(t, On(registry.Ping).Status(503))
@@ -167,7 +167,7 @@ func TestFaultsUnderLoad(t *testing.T) {
 				default:
 				}
 				if _, err := f.Add(On(registry.Ping).Status(503).Then().Once()); err == nil {
-					panic("it makes no sense")
+					panic("Add accepted a rule whose first part never ends")
 				}
 				in, err := f.Add(On(registry.Ping).Times(3).Status(503))
 				if err != nil {

@@ -23,7 +23,7 @@ func TestSyntaxError(t *testing.T) {
 	} {
 		_, err := fault.Parse(text)
 		if text == "get-blob times=2" {
-			require.NoError(t, err, "a gate does nothing else")
+			require.NoError(t, err, "a rule for a gate needs no effect")
 			continue
 		}
 		var syntax *fault.SyntaxError

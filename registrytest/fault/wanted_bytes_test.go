@@ -114,7 +114,7 @@ func wantCuts(t *testing.T) {
 		}
 		in := reg.Fault(t, fault.On().ContentLength(-3))
 		got := c.Get(path)
-		require.NoError(t, got.Err, "nothing is wrong, but that it is not all")
+		require.NoError(t, got.Err, "the client cannot notice a body that is too short")
 		require.Len(t, got.Body, int(size)-3)
 		in.Remove()
 	}

@@ -129,7 +129,7 @@ func wantState(t *testing.T) {
 	require.Equal(t, 404, c.Do("PUT", fresh+"&digest="+string(sum), "").Status)
 	got = c.Do("PUT", last.Path+"?"+query.Encode(), "")
 	require.Equal(t, 201, got.Status, got.Body)
-	require.Equal(t, "/v2/app/blobs/"+string(sum), got.Header.Get("Location"), "no session leads there")
+	require.Equal(t, "/v2/app/blobs/"+string(sum), got.Header.Get("Location"), "the Location of a blob gets no state")
 	require.Equal(t, 204, c.Do("DELETE", other, "").Status)
 }
 

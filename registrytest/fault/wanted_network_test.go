@@ -35,7 +35,7 @@ func wantRedirect(t *testing.T) {
 	got := c.Get(path, "Authorization", "Basic c2VjcmV0OnNlY3JldA==", "Range", "bytes=3-")
 	require.Equal(t, 206, got.Status)
 	first := cdn.Requests().First()
-	require.Equal(t, "bytes=3-", first.Range, "it is asked for across the hop")
+	require.Equal(t, "bytes=3-", first.Range, "the client keeps Range over the redirect")
 	require.Empty(t, first.RequestHeader.Get("Authorization"), "a secret has leaked")
 	require.NotEmpty(t, reg.Requests().First().RequestHeader.Get("Authorization"))
 
@@ -218,7 +218,7 @@ func wantInsecure(t *testing.T) {
 	resp, err = insecure.Get("http://" + reg.Host() + "/v2/")
 	require.NoError(t, err)
 	resp.Body.Close()
-	require.Equal(t, 400, resp.StatusCode, "HTTP where HTTPS is spoken")
+	require.Equal(t, 400, resp.StatusCode, "plain HTTP at a port with HTTPS")
 }
 
 func wantSNI(t *testing.T) {
@@ -255,7 +255,7 @@ func wantTokenService(t *testing.T) {
 	require.Equal(t, "1", token().Header.Get("Retry-After"))
 	require.Equal(t, "text/plain; charset=utf-8", token().Header.Get("Content-Type"))
 	require.Equal(t, "not JSON", token().Body)
-	require.Equal(t, "{}", token().Body, "no token in it")
+	require.Equal(t, "{}", token().Body, "the response has no token")
 	require.Contains(t, token().Body, `"token"`)
 }
 

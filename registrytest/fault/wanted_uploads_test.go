@@ -30,7 +30,7 @@ func pushChunks(c testclient.Client, content string, size int) (failures int, er
 		}
 		if got.Status != 202 && got.Status != 416 {
 			if got = c.Get(location); got.Status != 204 {
-				return failures, fmt.Errorf("asking for the status: %d", got.Status)
+				return failures, fmt.Errorf("the status of the upload is unknown: %d", got.Status)
 			}
 		}
 		location = got.Header.Get("Location")
@@ -83,7 +83,7 @@ func wantResume(t *testing.T) {
 	reg := registrytest.NewServer(t)
 	reg.Fault(t, fault.On(registry.PatchUpload).After(2).Once().LoseUpload())
 	_, err := pushChunks(clientOf(t, reg), content, 300)
-	require.ErrorContains(t, err, "asking for the status: 404", "a lost session cannot be resumed")
+	require.ErrorContains(t, err, "the status of the upload is unknown: 404", "a lost session cannot be resumed")
 
 	// An upload may have another digest algorithm, or be cancelled.
 	c := clientOf(t, reg)

@@ -26,7 +26,7 @@ func TestJournalWithoutArrivals(t *testing.T) {
 	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/v2/", nil))
 	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/v2/_catalog", nil))
 	j.Requests().CheckSequence(t, registry.Ping, registry.ListRepositories)
-	require.Zero(t, j.Requests().First().Conn, "there is no connection")
+	require.Zero(t, j.Requests().First().Conn, "the request came over no connection")
 }
 
 // A journal whose method Arrive is not called sorts the requests by their arrival.

@@ -83,7 +83,7 @@ func TestRecord(t *testing.T) {
 
 	session := start.Header.Get("Docker-Upload-Uuid")
 	require.NotEmpty(t, session)
-	require.Equal(t, session, all[3].Session, "of the request that started it")
+	require.Equal(t, session, all[3].Session, "the record has the session that the first request started")
 	r = all[4]
 	require.Equal(t, registry.PatchUpload, r.Op)
 	require.Equal(t, session, r.Session)

@@ -16,7 +16,7 @@ func ExampleOnFailure() {
 			t.Fatal(err)
 		}
 		if got := reg.Get(t, "team/app:v1"); len(got.Layers) != 2 {
-			t.Errorf("the image has %d layers", len(got.Layers))
+			t.Errorf("the image has %d layers, want 2", len(got.Layers))
 		}
 	}
 }

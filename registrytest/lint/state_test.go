@@ -92,7 +92,7 @@ func TestStateOfAServer(t *testing.T) {
 	}
 	require.Len(t, tags, 3)
 	require.Contains(t, tags[2], `["c"]`)
-	require.Equal(t, []string{"1/+=", "2/+="}, states, "each URL has another one")
+	require.Equal(t, []string{"1/+=", "2/+="}, states, "each URL has a state of its own")
 
 	content := "content"
 	post, err := s.Client().Post(s.URL+"/v2/app/blobs/uploads/", "", nil)

@@ -73,7 +73,7 @@ func TestReadersMissNothing(t *testing.T) {
 			require.NoError(t, err)
 			require.Contains(t, []digest.Digest{first().Digest, third().Digest}, m.Digest)
 		},
-		"a tag whose manifest is deleted after it has got another one": func(t *testing.T, s situation) {
+		"a tag that moves before its first manifest is deleted": func(t *testing.T, s situation) {
 			s.lower.happens = func() {
 				put(t, s, "app:v1", third())
 				require.NoError(t, s.DeleteManifest(t.Context(), "app", first().Digest))

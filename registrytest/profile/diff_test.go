@@ -150,7 +150,7 @@ func TestDiffKeepsCredentials(t *testing.T) {
 			leaked.Add(1)
 		}
 		if r.Method == http.MethodDelete {
-			t.Errorf("%s %s at another host", r.Method, r.URL)
+			t.Errorf("Diff sent %s %s to another host", r.Method, r.URL)
 		}
 		w.Header().Set("Location", "/elsewhere")
 		w.WriteHeader(http.StatusCreated)

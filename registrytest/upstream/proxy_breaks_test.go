@@ -278,7 +278,12 @@ func push(t *testing.T, client *http.Client, url string, i int, leave bool) {
 	if err == nil {
 		resp.Body.Close()
 	}
-	if leave != (err != nil) || err == nil && resp.StatusCode != 201 {
-		t.Errorf("client %d pushed: %v, %v", i, resp, err)
+	switch {
+	case leave && err == nil:
+		t.Errorf("client %d left, but got the response %s", i, resp.Status)
+	case !leave && err != nil:
+		t.Errorf("client %d: %v", i, err)
+	case !leave && resp.StatusCode != 201:
+		t.Errorf("client %d got %s, want 201", i, resp.Status)
 	}
 }

@@ -123,7 +123,7 @@ func TestPoisonedManifests(t *testing.T) {
 			require.NoError(t, r.Err)
 			require.Equal(t, c.status, r.Status, r.Body)
 			for repo := range local.Repositories(t.Context(), "") {
-				require.Fail(t, "something is kept in "+repo)
+				require.Fail(t, "the local store keeps content in "+repo)
 			}
 			require.Equal(t, 200, get(t, front.Server, target).Status)
 		})

@@ -92,7 +92,7 @@ func TestWrongSizeIsReplaced(t *testing.T) {
 		require.Equal(t, "100", size)
 	}
 	status, _ := head(t, replay(t, file), target)
-	require.Equal(t, 404, status, "the file does not have the size any more")
+	require.Equal(t, 404, status, "the recording forgets the size")
 }
 
 // A client that disconnects in the middle of a blob does not make the Store

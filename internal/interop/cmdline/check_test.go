@@ -43,7 +43,7 @@ func TestCheck(t *testing.T) {
 			var text strings.Builder
 			require.NoError(t, report.WriteText(&text))
 			t.Log(text.String())
-			require.Empty(t, report.Crashes, "the authors of the client learn of it first")
+			require.Empty(t, report.Crashes, "report the crash to the authors of the client before you add it here")
 
 			version := versionPattern.FindString(report.Version)
 			require.NotEmpty(t, version, "%s", report.Version)

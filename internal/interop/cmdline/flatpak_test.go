@@ -185,7 +185,7 @@ func TestFlatpak(t *testing.T) {
 
 			requests := s.requests(t)
 			require.Equal(t, 1, count(requests, 5, "unknown"))
-			require.Positive(t, count(requests, 3, "unknown"), "Flatpak has the index of before")
+			require.Positive(t, count(requests, 3, "unknown"), "Flatpak revalidates the index that it has")
 
 			// With tokens, even images that anonymous clients may pull require one.
 			s = start("-token", "-user", "ci:secret", "-allow", "anonymous pull public/**")

@@ -143,7 +143,7 @@ func TestImageIsReproducible(t *testing.T) {
 		file, err := elf.NewFile(bytes.NewReader(program))
 		require.NoError(t, err)
 		for _, p := range file.Progs {
-			require.NotEqual(t, elf.PT_INTERP, p.Type, "it is linked dynamically")
+			require.NotEqual(t, elf.PT_INTERP, p.Type, "the program is linked dynamically")
 		}
 	}
 }

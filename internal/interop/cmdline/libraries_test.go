@@ -42,7 +42,7 @@ verify       notation-client verify {ref}
 func (l library) build(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("has to be built")
+		t.Skip("building the client takes too long for -short")
 	}
 	bin := t.TempDir()
 	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))

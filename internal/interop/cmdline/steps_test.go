@@ -17,12 +17,13 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// A step is a task that the test tries with each tool. It returns the outcome, or
-// "" if the tool has no command for the task.
+// A step is a task that the test tries with each tool.
 type step struct {
 	name  string
 	large bool
-	run   func(t *testing.T, c caller) string
+
+	// run returns the outcome, or "" if the tool has no command for the task.
+	run func(t *testing.T, c caller) string
 }
 
 var steps = []step{

@@ -27,7 +27,7 @@ import (
 	"github.com/ocireg/registry/registrytest/explore"
 )
 
-// who has the credentials of the clients, for registries that ask for them.
+// who is the user of the clients at registries that require a login.
 var who = auth.Credentials{Username: "ci", Password: "secret-of-ci"}
 
 // TestExplored explores the newest versions of clients, for the tables of

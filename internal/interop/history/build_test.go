@@ -88,7 +88,7 @@ func (b *builder) build(t *testing.T, program, version string) string {
 		output, err := cmd.CombinedOutput()
 		require.NoError(t, err, "building %s with %s:\n%s", program, version, output)
 	})
-	require.FileExists(t, binary, "the program was not built, see another test")
+	require.FileExists(t, binary, "another test has the error of the build")
 	return binary
 }
 

@@ -107,7 +107,7 @@ func (f clientFault) run(s *try) string {
 		err = s.client.Pull(ctx, s.reg.Ref(name), got.take)
 		wrong = got.err()
 	}
-	require.NoError(s, ctx.Err(), "it took more than a minute")
+	require.NoError(s, ctx.Err(), "the client took more than a minute")
 	// The client may see a reset before the journal has the whole request.
 	_, late := s.reg.Requests().Where((*journal.Record).Faulted).WaitFor(ctx, s.injected[0].Fired())
 	require.NoError(s, late)

@@ -31,7 +31,7 @@ func (p place) skip(t *testing.T, s scenario, scheme string, first bool) {
 	if !p.proxy || !testing.Short() || scheme == "http" && (!p.foreign || s.differs && first) {
 		return
 	}
-	t.Skip("is one of many behind a proxy")
+	t.Skip("not in the sample of tests behind a proxy")
 }
 
 // places returns all stores, and two registries behind a proxy.

@@ -62,7 +62,8 @@ func TestImportFrom(t *testing.T) {
 	require.ErrorContains(t, err, "importing")
 }
 
-// No bytes make ImportFrom panic, or change the store and return an error.
+// ImportFrom does not panic, whatever the bytes are. If it returns an error, it has
+// not changed the store.
 func FuzzImportFrom(f *testing.F) {
 	f.Add([]byte("\x1f\x8b\x08"))
 	f.Add(zipped(f, []byte("x")))

@@ -108,7 +108,7 @@ func TestHAR(t *testing.T) {
 		timings := e["timings"].(har)
 		checkHAR(t, timings, "timings", map[string]string{"send": "n", "wait": "n", "receive": "n"}, "blocked", "dns", "connect", "ssl")
 		sum := timings["send"].(float64) + timings["wait"].(float64) + timings["receive"].(float64)
-		require.InDelta(t, e["time"], sum, 0.000001, "the parts are the whole")
+		require.InDelta(t, e["time"], sum, 0.000001, "the timings add up to time")
 		require.InDelta(t, r.Duration.Seconds()*1000, sum, 0.001)
 
 		request := e["request"].(har)

@@ -111,8 +111,8 @@ func pushed(t *testing.T) func(*explore.T, *registrytest.Server) error {
 	}
 }
 
-// leftUpload accepts that an upload is begun again without cancelling the session
-// before, as the tables do for all clients.
+// leftUpload accepts a client that starts an upload again and does not cancel the
+// previous session. The tables accept this of all clients.
 var leftUpload = explore.Accept("upload left open")
 
 func TestPush(t *testing.T) { everyFault(t, nothing, push, leftUpload) }
