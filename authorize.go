@@ -16,7 +16,7 @@ const (
 	ActionPull   Action = iota + 1 // read blobs, manifests and referrers
 	ActionPush                     // put blobs and manifests
 	ActionDelete                   // delete blobs, manifests and tags
-	ActionList                     // list tags, and appear in the list of repositories
+	ActionList                     // list tags, and see the repository in the list of repositories
 )
 
 // String returns the name of the action in lower case.
@@ -73,8 +73,8 @@ func (h *handler) visible(r *Request, a Action, after string) iter.Seq2[string, 
 
 // mountSource returns a repository from which the client may mount the blob of
 // the request. Without an authorizer, it returns the source that the client
-// named, or "" for any. If the client may read no repository with the blob, the
-// error wraps [fs.ErrNotExist].
+// named, or "" for any. If the client may not read that source or, without a
+// source, any repository with the blob, the error wraps [fs.ErrNotExist].
 func (h *handler) mountSource(r *Request) (string, error) {
 	if h.authorizer == nil {
 		return r.From, nil

@@ -197,8 +197,8 @@ func (h *handler) serveWith(w *faultWriter, r *Request) error {
 }
 
 // serveOnceMore carries out the operation of the request, drops the response,
-// and leaves a request that can be served again. It returns an error if reading
-// the body ends the connection.
+// and leaves a request that can be served again. It returns an error if the body
+// or the operation ends the connection.
 func (h *handler) serveOnceMore(w *faultWriter, r *Request) error {
 	body, err := io.ReadAll(r.Body)
 	if isEnd(err) {

@@ -14,16 +14,17 @@ import (
 	"github.com/ocireg/registry/internal/field"
 )
 
-// apiVersion is the value of Docker-Distribution-Api-Version in each response.
+// apiVersion is the value of the field Docker-Distribution-Api-Version.
 var apiVersion = []string{"registry/2.0"}
 
-// noSniff is the value of X-Content-Type-Options in each response. It keeps a
-// browser from rendering the bytes of a blob as a page of this host (Fetch
-// Standard, section X-Content-Type-Options header).
+// noSniff is the value of the field X-Content-Type-Options. It keeps a browser
+// from rendering the bytes of a blob as a page of this host (Fetch Standard,
+// section X-Content-Type-Options header).
 var noSniff = []string{"nosniff"}
 
 // addHeader adds the fields that every response has, and OCI-Namespace for a
-// pull with the parameter ns.
+// request with the parameter ns. An operator sets its own fields, so with one
+// addHeader adds only the warnings.
 func (h *handler) addHeader(header http.Header, r *Request) {
 	if h.operator == nil {
 		header["Docker-Distribution-Api-Version"] = apiVersion

@@ -54,7 +54,7 @@
 // lower case. The store lists a symbolic link to a layout in the tree. It serves
 // layouts below a linked directory, but does not list them.
 //
-// Lifecycle of Cloud Native Buildpacks keeps the image host/repo:tag in a
+// The lifecycle of Cloud Native Buildpacks keeps the image host/repo:tag in a
 // separate layout in the directory host/repo/tag, and host/repo@sha256:hex in
 // host/repo/sha256/hex. The store lists and serves such a layout as host/repo:tag
 // if the directory host/repo is not a layout itself, and the layout below it has a

@@ -136,8 +136,8 @@ func (l *imageLayout) checkMarker() error {
 	return nil
 }
 
-// index returns the current index, after adding the entries again that another
-// tool has overwritten in index.json.
+// index returns the current index. If another tool has overwritten entries of
+// index.json, index adds them again first.
 func (l *imageLayout) index() (*index, error) {
 	x, err := l.current()
 	if err == nil && x.merged {

@@ -72,8 +72,8 @@ func (d *draft) note(e *entry) {
 	}
 }
 
-// remember adds the entries that a published draft has added to the latest
-// changes. The caller holds l.loading.
+// remember keeps the entries that a published draft has added, as the latest of
+// the remembered changes. The caller holds l.loading.
 func (l *imageLayout) remember(puts []added) {
 	if len(puts) == 0 {
 		return

@@ -51,7 +51,7 @@ func Tag(tag string) Option {
 }
 
 // ReferrersTags makes the store maintain a tag for the referrers of each subject
-// (spec.md, Referrers Tag Schema). Tools such as regctl find referrers in a
+// (distribution spec, Referrers Tag Schema). Tools such as regctl find referrers in a
 // layout only by this tag. Each push or deletion of a manifest with a subject
 // updates the tag. The store does not change a tag that a client or another tool
 // has set.

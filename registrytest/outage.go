@@ -8,10 +8,10 @@ import (
 )
 
 // Refuse makes a host of the network refuse new connections, until undo is called
-// or the test t ends. The host may be that of a registry or of a handler. Any other
-// host refuses connections, too, like a machine without a server: during the outage,
-// DNS knows its name. Refuse affects all ports of the host, unless host has a port, as in
-// "registry.example.com:443".
+// or the test t ends. The host is usually that of a registry or of a handler. Any other
+// host is like a machine without a server during the outage: DNS knows its name, and it
+// refuses connections. Refuse affects all ports of the host, unless host has a port, as
+// in "registry.example.com:443".
 //
 // The test fails if no client was refused. With a number, Refuse affects only that
 // many connections, the next ones, and the test fails if there are fewer.
@@ -154,8 +154,8 @@ func number(t TB, first []int) int {
 	return first[0]
 }
 
-// tooFew returns an error if got is less than want. The error says what happened to
-// the connections, as in "reg.test refused 1 connection, not 3".
+// tooFew returns an error if got is less than want. The parameter happens is the
+// beginning of its text, as "reg.test refused" in "reg.test refused 1 connection, not 3".
 func tooFew(happens string, want, got int) error {
 	if got >= want {
 		return nil

@@ -1,6 +1,6 @@
-// Package containerd connects package registrytest with containerd: it makes
+// Package containerd connects package registrytest with containerd. It makes
 // resolvers that reach a server or the registries of a network, and content stores
-// with the content of one, without a request.
+// into which it copies content of a server, without a request.
 //
 // The package is a separate module, so that only tests that import it depend
 // on containerd. Its go.mod replaces github.com/ocireg/registry by the checkout

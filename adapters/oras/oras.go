@@ -144,8 +144,8 @@ func (t target) Predecessors(ctx context.Context, d ocispec.Descriptor) (all []o
 	return all, nil
 }
 
-// failed adds to an error what a method was doing with which content. If the content
-// does not exist, the result wraps [errdef.ErrNotFound].
+// failed adds to an error the action of a method, such as "tagging", and the name of
+// the content. If the content does not exist, the result wraps [errdef.ErrNotFound].
 func (t target) failed(doing, name string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%w: %w", errdef.ErrNotFound, err)

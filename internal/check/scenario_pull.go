@@ -156,11 +156,11 @@ func (j *judgement) saysManifestsDiffer() bool {
 }
 
 // refuses judges whether the command failed, as it should with bad content. The
-// parameter what names that content.
-func (j *judgement) refuses(req Requirement, what string, op registry.Op) {
+// parameter bad names that content.
+func (j *judgement) refuses(req Requirement, bad string, op registry.Op) {
 	switch {
 	case j.run.ok():
-		j.violated(req, j.run.requests.Op(op).Records(), "the command accepts %s", what)
+		j.violated(req, j.run.requests.Op(op).Records(), "the command accepts %s", bad)
 	default:
 		j.held(req, "it is refused%s", j.said())
 	}

@@ -10,7 +10,7 @@
 //
 // [Put], [Get] and [Copy] work on any [registry.Store], without a request. [State]
 // does the same in a test, and fails the test instead of returning an error.
-// Its subpackage referrer builds signatures, attestations and SBOMs.
+// Package referrer builds signatures, attestations and SBOMs.
 package content
 
 import (

@@ -282,8 +282,8 @@ func (x *explorer) tried() (cells []cell, err error) {
 }
 
 // known returns an error for the first element of names that is not in all, or nil.
-// The parameter what begins the message, as in "MustSucceed: no fault".
-func known(what string, names, all []string) error {
+// The parameter none begins the message, as in "MustSucceed: no fault".
+func known(none string, names, all []string) error {
 	for _, name := range names {
 		if slices.Contains(all, name) {
 			continue
@@ -292,7 +292,7 @@ func known(what string, names, all []string) error {
 		if nearest := hint.Nearest(name, all...); nearest != "" {
 			suggestion = fmt.Sprintf("; did you mean %q?", nearest)
 		}
-		return fmt.Errorf("%s is called %q%s", what, name, suggestion)
+		return fmt.Errorf("%s is called %q%s", none, name, suggestion)
 	}
 	return nil
 }

@@ -278,11 +278,11 @@ func (h *hostile) judgeTwin(tw twin, e *encounter) string {
 }
 
 // succeeded returns a judge for a trap with which the operation must fail. The
-// parameter what names the bad content that a successful operation accepts.
-func succeeded(what string) func(*hostile, *encounter) string {
+// parameter bad names the content that a successful operation accepts.
+func succeeded(bad string) func(*hostile, *encounter) string {
 	return func(_ *hostile, e *encounter) string {
 		if e.err == nil {
-			return "succeeds, and so accepts " + what
+			return "succeeds, and so accepts " + bad
 		}
 		return ""
 	}

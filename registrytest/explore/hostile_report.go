@@ -31,7 +31,7 @@ type TrapResult struct {
 	Requests []string
 }
 
-// A TrapOutcome is how a client coped with a trap.
+// A TrapOutcome says how a client coped with a trap.
 type TrapOutcome string
 
 // The outcomes of traps.

@@ -108,10 +108,11 @@ func movedWithin(name string, to func(*http.Request) *url.URL, ops ...registry.O
 	}}
 }
 
-// relative returns the URL of a request without its scheme and host.
+// relative returns the path of a request as a URL.
 func relative(r *http.Request) *url.URL { return &url.URL{Path: r.URL.Path} }
 
-// absolute returns the URL of a request with its scheme and host.
+// absolute returns the URL of a request with its scheme and host, but without
+// its query.
 func absolute(r *http.Request) *url.URL {
 	scheme := "http"
 	if r.TLS != nil {

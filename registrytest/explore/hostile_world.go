@@ -173,7 +173,7 @@ func shows(text, secret string) bool {
 	if strings.Contains(text, secret) {
 		return true
 	}
-	fields, _ := url.ParseQuery(text) // Beside an error, it returns the valid fields.
+	fields, _ := url.ParseQuery(text) // ParseQuery returns the valid fields even with an error.
 	for name, values := range fields {
 		if strings.Contains(name, secret) || slices.ContainsFunc(values, func(v string) bool { return strings.Contains(v, secret) }) {
 			return true
@@ -192,7 +192,7 @@ func (w *hostileWorld) mirror() http.Handler {
 }
 
 // greedy returns a handler that asks for Basic credentials. It calls next for
-// requests that have any credentials.
+// requests that have any credentials, and for those to the token service.
 func greedy(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") == "" && r.URL.Path != "/token" {

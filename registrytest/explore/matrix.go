@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// An Outcome is how the operation ended in a run.
+// An Outcome says how the operation ended in a run.
 type Outcome string
 
 // The outcomes of runs.
@@ -54,7 +54,7 @@ type Violation struct {
 	Request string `json:"request"`
 	Fault   string `json:"fault"`
 	Rule    string `json:"rule"` // reproduces the violation, see Try
-	Text    string `json:"text"` // says what the operation did wrong in the run with the rule
+	Text    string `json:"text"` // describes the mistake of the operation in the run with the rule
 
 	// Runs is the number of runs in the matrix with this violation. Faults and
 	// Requests are those of these runs.

@@ -40,11 +40,11 @@ import (
 // from which a client without credentials may pull; see [registry.Request.Public].
 // The index has an ETag, and a cache must revalidate it before each use.
 //
-// The response to a malformed query is 400, as it is to a query longer than 8 KiB,
-// and to a parameter that ends with :exists and has a value other than 1, which the
-// document leaves undefined. The response to other methods is 405. If the index
-// would have more than 16 MiB, the response is 507. The registry builds one index
-// at a time.
+// The response is 400 to a malformed query, to a query longer than 8 KiB, and to a
+// parameter that ends with :exists and has a value other than 1, since the document
+// defines no other value. The response to other methods is 405. If the index would
+// have more than 16 MiB, the response is 507. The registry builds one index at a
+// time.
 //
 // In the journal and in fault rules, requests for the index are
 // [registry.UnknownOp], as in the rule

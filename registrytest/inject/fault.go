@@ -12,7 +12,7 @@ import (
 
 // A Fault is a rule that was added to [Rules].
 type Fault struct {
-	noun     string // what messages call it: "fault" or "gate"
+	noun     string // the noun for it in messages: "fault" or "gate"
 	name     string
 	injector Injector
 	rules    *Rules

@@ -37,7 +37,7 @@ type Rules struct {
 // makes no sense.
 func (s *Rules) Add(r Rule) (*Fault, error) { return s.begin("fault", r, nil) }
 
-// begin begins a rule and adds it. The parameter noun is what messages call it.
+// begin begins a rule and adds it. Messages call it noun.
 func (s *Rules) begin(noun string, r Rule, stop Stop) (*Fault, error) {
 	if v := reflect.ValueOf(r); r == nil || v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil, errors.New("the rule is nil; begin one with fault.On")

@@ -54,8 +54,8 @@ func (l *ledger) note(p *prober, r *http.Request, got reply) {
 		location := got.header.Get("Location")
 		u, err := r.URL.Parse(location)
 		if location == "" || err != nil || u.Scheme+"://"+u.Host != p.base || r.Method == http.MethodDelete {
-			// The URL of a session at another host is not trusted, so the
-			// session is left to expire.
+			// The response begins no session, or the URL of the session is at another
+			// host and not trusted. That session is left to expire.
 			return
 		}
 		l.sessions = slices.DeleteFunc(l.sessions, func(s session) bool { return s.path == u.Path })

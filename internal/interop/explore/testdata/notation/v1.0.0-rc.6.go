@@ -7,5 +7,5 @@ type (
 	verifierOptions = notation.VerifierVerifyOptions
 )
 
-// The limit of the command, unless --max-signatures says otherwise.
+// maxSignatureAttempts is the default of the command's flag --max-signatures.
 const maxSignatureAttempts = 100

@@ -1,6 +1,6 @@
 // Program buildkit pushes an index with BuildKit: an image, an attestation of it,
 // an attestation of that, and so on. BuildKit reads the children of an index
-// concurrently; of so many, it finds no good order by chance.
+// concurrently: with so many children, it hardly pushes them in a right order by chance.
 package main
 
 import (

@@ -1,5 +1,4 @@
-// Program cue-tags lists tags with ociclient of package ociregistry, three in a
-// page.
+// Program cue-tags lists tags with package ociregistry/ociclient, in pages of three.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Program cue reads a tag with ociclient of package ociregistry.
+// Program cue reads a tag with package ociregistry/ociclient.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Program ggcr does one thing with go-containerregistry.
+// Program ggcr performs an action, such as push, with go-containerregistry.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Program oras-rc does one thing with a release candidate of oras-go.
+// Program oras-rc pulls or pushes an image with a release candidate of oras-go.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Program oras does one thing with oras-go.
+// Program oras performs an action, such as pull, with oras-go.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Program regclient does one thing with regclient.
+// Program regclient performs an action, such as pull, with regclient.
 package main
 
 import (
