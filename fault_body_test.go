@@ -117,7 +117,7 @@ func TestFaultBody(t *testing.T) {
 			return errors.New("broken")
 		}}, "GET", blobPath(), nil)
 		require.Equal(t, 500, got.StatusCode)
-		require.Contains(t, string(got.body), "BROKEN", "an error is an answer, too")
+		require.Contains(t, string(got.body), "BROKEN", "Body also wraps the body of an error")
 	})
 }
 

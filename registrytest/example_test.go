@@ -194,7 +194,7 @@ func ExampleWithInMemory() {
 				t.Fatal(err)
 			}
 			if got := time.Since(start); got != 5*time.Minute {
-				t.Errorf("the client has waited for %v", got)
+				t.Errorf("the client has waited for %v, want 5m0s", got)
 			}
 		})
 	}

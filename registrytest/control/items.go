@@ -118,7 +118,7 @@ func (c *Control) list(r *call) (any, error) {
 }
 
 // get serves GET /v1/faults/ID and GET /v1/holds/ID. With the parameter wait, it
-// waits until count requests are held at the gate.
+// waits until count requests wait at the gate, or until the gate opens.
 func (c *Control) get(r *call, i *item) (any, error) {
 	d, count := r.Duration("wait", 0), r.Number("count", 1, 1)
 	if r.Err == nil && d > 0 {

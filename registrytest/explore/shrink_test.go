@@ -42,7 +42,7 @@ func TestShrink(t *testing.T) {
 	v := rules["corrupt byte"]
 	require.Equal(t, wrongDigest, v.Kind)
 	require.Equal(t, "get-manifest once corrupt=238", v.Rule)
-	require.Equal(t, 3, v.Runs, "once at the second request, and always")
+	require.Equal(t, 3, v.Runs, "three runs: the fault once at each of two requests, and always")
 	require.Len(t, v.Requests, 2)
 	require.Contains(t, v.String(), "wrong manifest: get-manifest once corrupt=238: the operation succeeded, but the result \"0\" is 477 bytes")
 	again := EveryFault(t, getting, bad, ReportOnly(), Try(v.Rule), Accept(early))
