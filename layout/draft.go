@@ -76,15 +76,24 @@ func (d *draft) put(repo string, desc ocispec.Descriptor, tags []string) {
 			d.replace(e, entryFor(strings.Clone(e.tag)))
 		}
 	}
+	var moved []*entry
 	for _, tag := range tags {
 		old := all(&r.tags, tag)
 		if len(old) == 1 && old[0].digest == desc.Digest && !old[0].generated {
 			continue // Keep the entry as it was written.
 		}
-		d.untag(r, old)
-		if e := r.untagged(desc.Digest); e != nil {
-			d.replace(e, e.renamed(nameFor(tag)))
-		} else {
+		moved = append(moved, old...)
+		r.tags.Delete(tag)
+	}
+	d.untag(r, moved)
+	free := r.untagged(desc.Digest)
+	for _, tag := range tags {
+		switch {
+		case r.tagged(tag) != nil:
+		case free != nil:
+			d.replace(free, free.renamed(nameFor(tag)))
+			free = r.untagged(desc.Digest)
+		default:
 			d.add(entryFor(tag))
 		}
 	}
@@ -104,15 +113,25 @@ func (d *draft) deleteTag(repo, tag string) {
 // names keeps an entry without a tag, unless the entry names a list of referrers
 // that the store maintains.
 func (d *draft) untag(r *repository, entries []*entry) {
+	if len(entries) == 0 {
+		return
+	}
+	var gone []*entry
+	left := make(map[digest.Digest]int) // the number of entries that remain for each digest
 	for _, e := range entries {
-		if e.generated || len(all(&r.manifests, string(e.digest))) > 1 {
-			d.remove(e)
+		if _, ok := left[e.digest]; !ok {
+			left[e.digest] = len(all(&r.manifests, string(e.digest)))
+		}
+		if e.generated || left[e.digest] > 1 {
+			left[e.digest]--
+			gone = append(gone, e)
 			continue
 		}
 		ref := e.reference()
 		ref.tag = ""
 		d.replace(e, e.renamed(ref, d.layout.refName(ref, e.digest)))
 	}
+	d.removeAll(r, gone)
 }
 
 // deleteManifest removes the entries that name a manifest. It marks the draft as
@@ -121,16 +140,15 @@ func (d *draft) untag(r *repository, entries []*entry) {
 func (d *draft) deleteManifest(repo string, dig digest.Digest) {
 	d.changed = true
 	r := d.edit(repo)
-	for _, e := range all(&r.manifests, string(dig)) {
+	gone := all(&r.manifests, string(dig))
+	for _, e := range gone {
 		if e.tag != "" && r.tagged(e.tag) == e {
 			// Otherwise, another entry with the same tag would become the entry of the
 			// tag.
-			d.deleteTag(repo, e.tag)
+			d.untag(r, slices.DeleteFunc(slices.Clone(all(&r.tags, e.tag)), func(e *entry) bool { return e.digest == dig }))
 		}
 	}
-	for _, e := range all(&r.manifests, string(dig)) {
-		d.remove(e)
-	}
+	d.removeAll(r, gone)
 }
 
 // add appends an entry to the draft.
@@ -139,11 +157,36 @@ func (d *draft) add(e *entry) {
 	d.register(e)
 }
 
-// remove removes an entry from the draft.
-func (d *draft) remove(e *entry) {
-	i := slices.Index(d.entries, e)
-	d.entries = slices.Delete(d.entries, i, i+1)
-	d.unregister(e)
+// removeAll removes entries of a repository from the draft. One after the other,
+// the removal of 60,000 tags of a manifest would take a minute.
+func (d *draft) removeAll(r *repository, gone []*entry) {
+	switch len(gone) {
+	case 0:
+		return
+	case 1:
+		i := slices.Index(d.entries, gone[0])
+		d.entries = slices.Delete(d.entries, i, i+1)
+		d.unregister(gone[0])
+		return
+	}
+	removed := make(map[*entry]bool, len(gone))
+	for _, e := range gone {
+		removed[e] = true
+	}
+	isRemoved := func(e *entry) bool { return removed[e] }
+	d.entries = slices.DeleteFunc(d.entries, isRemoved)
+	done := make(map[string]bool) // the digests and tags whose entries are removed
+	for _, e := range gone {
+		d.changed = true
+		if !done[string(e.digest)] {
+			done[string(e.digest)] = true
+			removeFrom(&r.manifests, string(e.digest), isRemoved)
+		}
+		if e.tag != "" && !done[e.tag] {
+			done[e.tag] = true
+			removeFrom(&r.tags, e.tag, isRemoved)
+		}
+	}
 }
 
 // replace puts another entry at the position of an old entry.
@@ -202,9 +245,10 @@ func (d *draft) registerAll() {
 func (d *draft) unregister(e *entry) {
 	d.changed = true
 	r := d.edit(e.repo())
-	removeFrom(&r.manifests, string(e.digest), e)
+	isIt := func(other *entry) bool { return other == e }
+	removeFrom(&r.manifests, string(e.digest), isIt)
 	if e.tag != "" {
-		removeFrom(&r.tags, e.tag, e)
+		removeFrom(&r.tags, e.tag, isIt)
 	}
 }
 

@@ -104,6 +104,6 @@ func replaceIn(m *ordered.Map[group], key string, old, e *entry) {
 	set(m, key, entries)
 }
 
-func removeFrom(m *ordered.Map[group], key string, e *entry) {
-	set(m, key, slices.DeleteFunc(slices.Clone(all(m, key)), func(other *entry) bool { return other == e }))
+func removeFrom(m *ordered.Map[group], key string, gone func(*entry) bool) {
+	set(m, key, slices.DeleteFunc(slices.Clone(all(m, key)), gone))
 }

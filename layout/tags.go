@@ -127,9 +127,7 @@ func (l *imageLayout) tagList(d *draft, repo string, subject digest.Digest, list
 		e.raw = e.raw[:len(e.raw)-2] + `,"` + referrersAnnotation + `":` + string(quote(string(subject))) + `}}`
 		e.generated = true
 	}
-	for _, old := range tagged {
-		d.remove(old)
-	}
+	d.removeAll(r, tagged)
 	if e != nil {
 		d.add(e)
 	}
