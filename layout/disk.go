@@ -243,14 +243,22 @@ func settled(info fs.FileInfo, at time.Time) bool {
 	return at.Sub(info.ModTime()) >= clockStep
 }
 
-// mkdirAll creates a directory and its missing parents. It tries again because
-// in Go 1.25.0 MkdirAll of an [os.Root] fails if another goroutine or process
-// creates one of the parents at the same time (golang/go#75114).
+// mkdirAll creates a directory and its missing parents. With the option [Sync],
+// it also writes their names through to the disk. It tries again because in Go
+// 1.25.0 MkdirAll of an [os.Root] fails if another goroutine or process creates
+// one of the parents at the same time (golang/go#75114).
 func (d *disk) mkdirAll(dir string) (err error) {
+	made := ""
+	if d.sync {
+		made = d.firstMissing(dir)
+	}
 	for range strings.Count(dir, "/") + 1 {
 		if err = d.root.MkdirAll(dir, 0o755); !errors.Is(err, fs.ErrExist) {
 			break
 		}
+	}
+	for ; err == nil && made != "" && dir != path.Dir(made); dir = path.Dir(dir) {
+		err = d.temps.syncDir(path.Dir(dir))
 	}
 	return err
 }

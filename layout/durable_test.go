@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -214,18 +217,70 @@ func TestIdleUploadsHoldNoDescriptor(t *testing.T) {
 	}
 }
 
-// TestSync writes to a store with [Sync] and reads the content in a store that
-// is opened later.
+// TestSync writes to a store with [Sync]. Each write syncs the directories in
+// which it adds, replaces or removes a name, so that the names survive a power
+// failure.
 func TestSync(t *testing.T) {
 	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows cannot sync directories")
+	}
 	dir := t.TempDir()
 	s := reopened(t, dir, Sync())
-	d := push(t, s, "app", "content")
-	put(t, s, 0, "v0")
-	require.NoError(t, s.MountBlob(t.Context(), "team/other/app", d, "app"))
-	require.NoError(t, s.DeleteTag(t.Context(), "app", "v0"))
-	require.NoError(t, s.DeleteBlob(t.Context(), "app", d))
-	_, err := reopened(t, dir).StatBlob(t.Context(), "team/other/app", d)
+	synced := map[string]bool{}
+	defer hook(s, func(op, name string) (string, error) {
+		if op == "open to sync" {
+			synced[name] = true
+		}
+		return name, nil
+	})()
+	names := func() map[string]map[string]fs.FileInfo {
+		all := map[string]map[string]fs.FileInfo{}
+		require.NoError(t, fs.WalkDir(os.DirFS(dir), ".", func(name string, e fs.DirEntry, err error) error {
+			if name == tempDir {
+				return fs.SkipDir
+			}
+			if e.IsDir() {
+				all[name] = map[string]fs.FileInfo{}
+			}
+			if name != "." {
+				all[path.Dir(name)][e.Name()], err = e.Info()
+			}
+			return err
+		}))
+		return all
+	}
+	var d digest.Digest
+	for _, c := range []struct {
+		write string
+		do    func() error
+	}{
+		{"blob of a new repository", func() error { d = push(t, s, "team/app", "content"); return nil }},
+		{"blob with another algorithm", func() error {
+			w, err := s.CreateBlob(t.Context(), "team/app", -1)
+			require.NoError(t, err)
+			return w.Commit(t.Context(), digest.SHA512.FromString(""))
+		}},
+		{"manifest of a new repository", func() error { return s.PutManifest(t.Context(), "app", numbered(0), []string{"v0"}, nil) }},
+		{"mount to a new repository", func() error { return s.MountBlob(t.Context(), "a/b/c/d", d, "team/app") }},
+		{"deletion of a tag", func() error { return s.DeleteTag(t.Context(), "app", "v0") }},
+		{"deletion of a manifest", func() error { return s.DeleteManifest(t.Context(), "app", numbered(0).Digest) }},
+		{"deletion of a blob", func() error { return s.DeleteBlob(t.Context(), "team/app", d) }},
+	} {
+		before := names()
+		clear(synced)
+		require.NoError(t, c.do(), c.write)
+		changed := 0
+		for dir, now := range names() {
+			then := before[dir]
+			if !maps.EqualFunc(then, now, os.SameFile) {
+				changed++
+				require.True(t, synced[dir], "%s: %s is not synced", c.write, dir)
+			}
+		}
+		require.NotZero(t, changed, c.write)
+	}
+	_, err := reopened(t, dir).StatBlob(t.Context(), "a/b/c/d", d)
 	require.NoError(t, err)
 }
 

@@ -66,7 +66,10 @@ func (h hooked) MkdirAll(name string, perm fs.FileMode) error {
 	return h.do("mkdirall", name, func(name string) error { return h.files.MkdirAll(name, perm) })
 }
 
-func (h hooked) Open(name string) (*os.File, error) { return with(h, "open", name, h.files.Open) }
+// Open opens a directory. An open store does so only to sync the directory.
+func (h hooked) Open(name string) (*os.File, error) {
+	return with(h, "open to sync", name, h.files.Open)
+}
 
 func (h hooked) OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
 	op := "open"

@@ -268,15 +268,10 @@ func (t *temps) settle(temp string) (fs.FileInfo, bool, error) {
 func (t *temps) rename(temp, name string) error {
 	err := retry(func() error { return t.disk.root.Rename(temp, name) })
 	if errors.Is(err, fs.ErrNotExist) {
-		dir := path.Dir(name)
-		made := t.disk.firstMissing(dir)
-		if err := t.disk.mkdirAll(dir); err != nil {
+		if err := t.disk.mkdirAll(path.Dir(name)); err != nil {
 			return err
 		}
 		err = retry(func() error { return t.disk.root.Rename(temp, name) })
-		for ; err == nil && t.disk.sync && made != "" && dir != path.Dir(made); dir = path.Dir(dir) {
-			err = t.syncDir(path.Dir(dir))
-		}
 	}
 	if err != nil {
 		return err
