@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
@@ -90,12 +89,13 @@ func (h *handler) mountSource(r *Request) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		switch _, err := h.store.StatBlob(ctx, repo, r.Digest); {
-		case err == nil:
+		if _, err := h.store.StatBlob(ctx, repo, r.Digest); err == nil {
 			return repo, nil
-		case !errors.Is(err, fs.ErrNotExist):
-			return "", err
 		}
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		// Pass over a repository that cannot be read, too: the client can push the blob.
 	}
 	return "", fmt.Errorf("no repository that may be read has %s: %w", r.Digest, fs.ErrNotExist)
 }

@@ -243,11 +243,8 @@ func (l *imageLayout) linkBlob(ctx context.Context, d digest.Digest, from *image
 		switch {
 		case errors.Is(err, fs.ErrExist):
 			f, err := l.openVerified(ctx, d, newname)
-			switch {
-			case errors.As(err, new(damagedError)):
-				return l.copyBlob(ctx, d, from)
-			case err != nil:
-				return err
+			if err != nil {
+				return l.copyBlob(ctx, d, from) // The file is damaged, or it is a link that cannot be followed.
 			}
 			return f.Close()
 		case errors.Is(err, fs.ErrNotExist):

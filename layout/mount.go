@@ -15,7 +15,7 @@ import (
 // the file of the blob, or a copy where the file system has no hard links. If
 // from is empty, it looks for the blob in the repositories in which this store
 // has verified or received it, and then in the first thousand repositories of
-// the tree.
+// the tree. It passes over repositories that it cannot read.
 func (s *Store) MountBlob(ctx context.Context, repo string, d digest.Digest, from string) error {
 	if err := s.writable(repo); err != nil {
 		return err
@@ -31,6 +31,12 @@ func (s *Store) MountBlob(ctx context.Context, repo string, d digest.Digest, fro
 	for name, err := range s.mightHave(ctx, d) {
 		if err != nil {
 			return err
+		}
+		if _, err := s.StatBlob(ctx, name, d); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			continue
 		}
 		if err := s.mountFrom(ctx, repo, d, name); !errors.Is(err, fs.ErrNotExist) {
 			return err
