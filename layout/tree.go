@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/names"
 )
 
@@ -103,20 +102,6 @@ func (d *disk) leadsNowhere(dir string) bool {
 		}
 	}
 	return false
-}
-
-// checkUsable returns an error for the client if the directory cannot hold the
-// repository: a file has its name, or its path leads through a link that cannot
-// be followed. The directory need not exist.
-func (d *disk) checkUsable(repo, dir string) error {
-	info, err := d.root.Stat(dir)
-	switch {
-	case err == nil && info.IsDir(), errors.Is(err, fs.ErrNotExist) && !d.leadsNowhere(dir):
-		return nil
-	case err == nil:
-		err = errors.New("there is a file with that name")
-	}
-	return registry.Errorf(registry.CodeNameInvalid, "repository %s cannot be stored: %v", repo, err)
 }
 
 // dirFor returns the directory of a repository in a tree. The directory need not

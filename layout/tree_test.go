@@ -4,15 +4,19 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"testing/fstest"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/layout"
 )
 
@@ -91,6 +95,36 @@ func TestPlainDirectoryIsWrittenTo(t *testing.T) {
 	s := open(t, dir)
 	put(t, s, "team/blobs", 1, "v2")
 	require.Equal(t, []string{"0 v1", "1 v2"}, indexOf(t, filepath.Join(dir, "team/blobs")))
+}
+
+// In a tree, other programs may create repositories whose directories have the names
+// of the files of a layout. The directory above them cannot become a layout, because
+// they would vanish.
+func TestPlainDirectoriesStay(t *testing.T) {
+	t.Parallel()
+	for _, below := range []string{"blobs", "blobs/app", "index.json", "oci-layout/app"} {
+		dir := t.TempDir()
+		writeLayout(t, filepath.Join(dir, "team", below), 0, "v1")
+		s := open(t, dir)
+		h := registry.New(s)
+		call := func(method, target, body string) *httptest.ResponseRecorder {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest(method, target, strings.NewReader(body)))
+			return w
+		}
+		put(t, s, "team/"+below, 1, "v2")
+		d := string(digest.FromString("content"))
+		for _, push := range []*httptest.ResponseRecorder{
+			call("POST", "/v2/team/blobs/uploads/?digest="+d, "content"),
+			call("PUT", "/v2/team/manifests/v1", `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`),
+		} {
+			require.Equal(t, 400, push.Code, below)
+			require.Contains(t, push.Body.String(), "has repositories of its own")
+		}
+		require.Equal(t, 404, call("GET", "/v2/team/blobs/"+d, "").Code)
+		require.Equal(t, []string{"team/" + below + ":v1", "team/" + below + ":v2"}, tagsOf(t, s))
+		require.Equal(t, []string{"team/" + below + ":v1", "team/" + below + ":v2"}, tagsOf(t, open(t, dir)))
+	}
 }
 
 func TestReferenceInTreeContributesItsTag(t *testing.T) {
