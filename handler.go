@@ -49,7 +49,7 @@ func New(store Store, opts ...Option) http.Handler {
 		h.sharesBlobs = s.SharesBlobs()
 	}
 	if h.maxBytes > 0 {
-		h.store = &limitedStore{Store: store, limit: h.maxBytes}
+		h.store = newLimitedStore(store, h.maxBytes)
 	}
 	h.uploads.expiry, h.uploads.max = h.uploadExpiry, h.maxSessions
 	if h.without.has(CrossOrigin) {

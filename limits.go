@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"sync"
 	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
@@ -35,9 +34,25 @@ type limitedStore struct {
 	limit int64
 	used  atomic.Int64
 
-	// changes is held while a method checks whether content exists and then
+	// changing holds a value while a method checks whether content exists and then
 	// changes it, so that each byte counts once.
-	changes sync.Mutex
+	changing chan struct{}
+}
+
+func newLimitedStore(s Store, limit int64) *limitedStore {
+	return &limitedStore{Store: s, limit: limit, changing: make(chan struct{}, 1)}
+}
+
+// lock keeps other changes waiting until unlock is called. A change may take long,
+// if the store waits for another process, so a request that is cancelled does not
+// wait for its turn.
+func (s *limitedStore) lock(ctx context.Context) (unlock func(), err error) {
+	select {
+	case s.changing <- struct{}{}:
+		return func() { <-s.changing }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for the change of another request: %w", ctx.Err())
+	}
 }
 
 // take adds n bytes to the bytes in use, or returns an error if they exceed the
@@ -118,10 +133,13 @@ func (r *limitedReader) Read(p []byte) (int, error) {
 // Commit lets Close free the counted bytes if the commit fails or the repository
 // already has the blob.
 func (w *limitedWriter) Commit(ctx context.Context, d digest.Digest) error {
-	w.store.changes.Lock()
-	defer w.store.changes.Unlock()
+	unlock, err := w.store.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	_, statErr := w.store.StatBlob(ctx, w.repo, d)
-	err := w.BlobWriter.Commit(ctx, d)
+	err = w.BlobWriter.Commit(ctx, d)
 	if err == nil && statErr != nil {
 		w.taken = 0 // Close must not free the bytes of a committed blob.
 	}
@@ -137,10 +155,13 @@ func (w *limitedWriter) Close() error {
 // MountBlob counts the bytes of the blob, but does not refuse the mount if they
 // exceed the limit, because a mount copies nothing.
 func (s *limitedStore) MountBlob(ctx context.Context, repo string, d digest.Digest, from string) error {
-	s.changes.Lock()
-	defer s.changes.Unlock()
+	unlock, err := s.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	_, statErr := s.StatBlob(ctx, repo, d)
-	err := s.Store.MountBlob(ctx, repo, d, from)
+	err = s.Store.MountBlob(ctx, repo, d, from)
 	if err == nil && statErr != nil {
 		size, _ := s.StatBlob(ctx, repo, d)
 		s.used.Add(size)
@@ -149,10 +170,13 @@ func (s *limitedStore) MountBlob(ctx context.Context, repo string, d digest.Dige
 }
 
 func (s *limitedStore) DeleteBlob(ctx context.Context, repo string, d digest.Digest) error {
-	s.changes.Lock()
-	defer s.changes.Unlock()
+	unlock, err := s.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	size, _ := s.StatBlob(ctx, repo, d)
-	err := s.Store.DeleteBlob(ctx, repo, d)
+	err = s.Store.DeleteBlob(ctx, repo, d)
 	if err == nil {
 		s.used.Add(-size)
 	}
@@ -160,8 +184,11 @@ func (s *limitedStore) DeleteBlob(ctx context.Context, repo string, d digest.Dig
 }
 
 func (s *limitedStore) PutManifest(ctx context.Context, repo string, m Manifest, tags []string, check func(string, digest.Digest) error) error {
-	s.changes.Lock()
-	defer s.changes.Unlock()
+	unlock, err := s.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	size := int64(len(m.Content))
 	if _, err := s.StatManifest(ctx, repo, string(m.Digest)); err == nil {
 		size = 0 // The manifest exists, and the request only adds tags.
@@ -171,7 +198,7 @@ func (s *limitedStore) PutManifest(ctx context.Context, repo string, m Manifest,
 			return err
 		}
 	}
-	err := s.Store.PutManifest(ctx, repo, m, tags, check)
+	err = s.Store.PutManifest(ctx, repo, m, tags, check)
 	if err != nil {
 		s.used.Add(-size)
 	}
@@ -179,10 +206,13 @@ func (s *limitedStore) PutManifest(ctx context.Context, repo string, m Manifest,
 }
 
 func (s *limitedStore) DeleteManifest(ctx context.Context, repo string, d digest.Digest) error {
-	s.changes.Lock()
-	defer s.changes.Unlock()
+	unlock, err := s.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	m, _ := s.StatManifest(ctx, repo, string(d))
-	err := s.Store.DeleteManifest(ctx, repo, d)
+	err = s.Store.DeleteManifest(ctx, repo, d)
 	if err == nil {
 		s.used.Add(-m.Size)
 	}

@@ -1,8 +1,10 @@
 package registry_test
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net/http/httptest"
 	"strings"
@@ -11,9 +13,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/memstore"
 )
 
 // With WithLimits, a client can start no more sessions than permitted, until one
@@ -194,5 +198,43 @@ func TestStorageLimitIsExact(t *testing.T) {
 		h.wantError(507, h.call("PUT", "/v2/app/manifests/v1", strings.Repeat("y", 100_001), "Content-Type", "text/plain"), registry.CodeDenied)
 		h.want(201, h.call("PUT", "/v2/app/manifests/v1", strings.Repeat("y", 100_000), "Content-Type", "text/plain"))
 		h.wantError(507, h.call("PUT", "/v2/app/manifests/v2", "z", "Content-Type", "text/plain"), registry.CodeDenied)
+	})
+}
+
+// A pausedStore waits in PutManifest until it is released, as a layout does while
+// another process has the lock on it.
+type pausedStore struct {
+	registry.Store
+	release chan struct{}
+}
+
+func (s *pausedStore) PutManifest(ctx context.Context, repo string, m registry.Manifest, tags []string, check func(string, digest.Digest) error) error {
+	<-s.release
+	return s.Store.PutManifest(ctx, repo, m, tags, check)
+}
+
+// While a request waits in the store, others that change the store wait for it. If
+// such a request is cancelled, it ends without a change.
+func TestStorageLimitWhileTheStoreWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &pausedStore{memstore.New(), make(chan struct{})}
+		h := registry.New(s, registry.WithLimits(0, 100), registry.WithAnyManifest())
+		put := func(ctx context.Context, tag string) int {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, "PUT", "/v2/app/manifests/"+tag, strings.NewReader("{}")))
+			return w.Code
+		}
+		first := make(chan int)
+		go func() { first <- put(t.Context(), "v1") }()
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.Equal(t, 500, put(ctx, "v2"))
+		close(s.release)
+		require.Equal(t, 201, <-first)
+		require.Equal(t, 201, put(t.Context(), "v3"))
+		_, err := s.StatManifest(t.Context(), "app", "v2")
+		require.ErrorIs(t, err, fs.ErrNotExist)
 	})
 }
