@@ -108,6 +108,7 @@ type Auth struct {
 	expired      uint64 // tokens up to this number have expired
 	key          []byte // for signing tokens, see sign
 	grants       []Grant
+	grantsSize   int   // the sum of the sizes of grants
 	err          error // the error for a.Err, or nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -49,6 +50,39 @@ func TestAuthKeepsTheLast(t *testing.T) {
 	require.Equal(t, fmt.Sprintf("app%d", maxKept-1), grants[maxKept-1].Scopes[0].Name)
 	require.Len(t, a.refresh, maxKept)
 	require.LessOrEqual(t, cap(a.grants), 3*maxKept)
+}
+
+// Clients that request as much as they can do not make an Auth keep more than
+// maxKeptSize for its grants.
+func TestAuthKeepsLittle(t *testing.T) {
+	// Not parallel: the test measures memory.
+	a := Bearer("anonymous pull **")
+	h := registry.New(memstore.New(), a.Options()...)
+	const n = 250
+	for name, value := range map[string]string{
+		"scopes":     strings.Repeat("a::+", 5000),
+		"actions":    "a:a:" + strings.Repeat("a,", 9000),
+		"names":      "repository:" + strings.Repeat("a", 20_000) + ":pull",
+		"long query": "repository:a:pull&x=" + strings.Repeat("a", 60_000),
+	} {
+		a.grants, a.grantsSize = nil, 0
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		for i := range n {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest("GET", fmt.Sprint("/token?service=", i, "&scope=", value), nil))
+			require.Equal(t, 200, w.Code)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		require.Less(t, int64(after.HeapAlloc)-int64(before.HeapAlloc), int64(maxKeptSize*3/2), name)
+		grants := a.Grants()
+		require.Equal(t, fmt.Sprint(n-1), grants[len(grants)-1].Service, name)
+		if name == "long query" {
+			require.Len(t, grants, n)
+		}
+	}
 }
 
 // The token service refuses a request with a long query.

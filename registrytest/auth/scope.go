@@ -30,10 +30,11 @@ func scopeString(all []Scope) string {
 }
 
 // parseScopes parses values that have one or more scopes, separated by spaces.
-// It skips words that are not scopes.
+// It skips words that are not scopes. The scopes do not share the text of values,
+// which may be a part of a long query.
 func parseScopes(values []string) (all []Scope) {
 	for _, v := range values {
-		for _, text := range strings.Fields(v) {
+		for _, text := range strings.Fields(strings.Clone(v)) {
 			// The name may contain a colon, which precedes the port of a host.
 			first, last := strings.Index(text, ":"), strings.LastIndex(text, ":")
 			if first < 0 || first == last {

@@ -20,6 +20,10 @@ const (
 
 	// maxKept is the number of grants and of refresh tokens that an Auth keeps.
 	maxKept = 10_000
+
+	// maxKeptSize is the number of bytes that the scopes of the kept grants may
+	// take, by the measure of Grant.size. Usual grants take a third of it.
+	maxKeptSize = 8 << 20
 )
 
 // A Grant is a token that the token service issued.
@@ -30,8 +34,36 @@ type Grant struct {
 	Scopes    []Scope // scopes that the token covers
 }
 
+// size returns about the number of bytes that the texts and the slices of the
+// grant take.
+func (g Grant) size() (n int) {
+	n = len(g.User) + len(g.Service)
+	for _, scopes := range [][]Scope{g.Requested, g.Scopes} {
+		for _, s := range scopes {
+			n += 64 + len(s.Type) + len(s.Name)
+			for _, action := range s.Actions {
+				n += 16 + len(action)
+			}
+		}
+	}
+	return n
+}
+
+// keep adds a grant to those that Grants returns, and drops the oldest ones
+// while there are too many. The caller holds a.mu.
+func (a *Auth) keep(g Grant) {
+	a.grants = append(a.grants, g)
+	a.grantsSize += g.size()
+	for len(a.grants) > maxKept || a.grantsSize > maxKeptSize {
+		a.grantsSize -= a.grants[0].size()
+		a.grants[0] = Grant{} // let the garbage collector free the old grant
+		a.grants = a.grants[1:]
+	}
+}
+
 // Grants returns the tokens that the token service issued, oldest first. It
-// returns at most the last 10,000.
+// returns at most the last 10,000, and fewer if clients have requested
+// thousands of scopes at once.
 func (a *Auth) Grants() []Grant {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -174,11 +206,7 @@ func (a *Auth) serveToken(w http.ResponseWriter, r *registry.Request) error {
 		return err
 	}
 	a.mu.Lock()
-	if len(a.grants) >= maxKept {
-		a.grants[0] = Grant{} // let the garbage collector free the old grant
-		a.grants = a.grants[1:]
-	}
-	a.grants = append(a.grants, Grant{t.user, t.service, t.scopes, claims.Access})
+	a.keep(Grant{t.user, t.service, t.scopes, claims.Access})
 	if u := a.active(t.user); u != nil && t.offline && t.refresh == "" {
 		t.refresh = a.newRefresh(u)
 	}
@@ -224,7 +252,7 @@ func (a *Auth) readGet(r *registry.Request) (t tokenRequest, err error) {
 	}
 	query := r.URL.Query()
 	t = tokenRequest{
-		service: query.Get("service"),
+		service: strings.Clone(query.Get("service")), // A part of the query would keep all of it in memory.
 		scopes:  parseScopes(query["scope"]),
 		offline: query.Get("offline_token") == "true",
 	}
@@ -253,7 +281,7 @@ func (a *Auth) readPost(w http.ResponseWriter, r *registry.Request) (t tokenRequ
 	}
 	form := hr.PostForm
 	t = tokenRequest{
-		service: form.Get("service"),
+		service: strings.Clone(form.Get("service")),
 		scopes:  parseScopes(form["scope"]),
 		offline: form.Get("access_type") == "offline",
 	}
