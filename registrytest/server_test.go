@@ -20,6 +20,7 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/conn"
 	"github.com/ocireg/registry/internal/faketb"
+	"github.com/ocireg/registry/internal/testclient"
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/content"
@@ -53,14 +54,17 @@ func middleware(f func(*registry.Request)) registry.Option {
 	})
 }
 
-// kinds are the ways to start a server.
+// kinds are the ways to start a server. The ports are at addresses that no other test
+// uses, because a port is free during an outage.
 var kinds = map[string]func(t registrytest.TB, opts ...registrytest.Option) *registrytest.Server{
-	"HTTP": registrytest.NewServer,
+	"HTTP": func(t registrytest.TB, opts ...registrytest.Option) *registrytest.Server {
+		return registrytest.NewServer(t, append(opts, ownAddress(t))...)
+	},
 	"HTTPS": func(t registrytest.TB, opts ...registrytest.Option) *registrytest.Server {
-		return registrytest.NewServer(t, append(opts, registrytest.WithTLS())...)
+		return registrytest.NewServer(t, append(opts, ownAddress(t), registrytest.WithTLS())...)
 	},
 	"HTTPS without HTTP/2": func(t registrytest.TB, opts ...registrytest.Option) *registrytest.Server {
-		return registrytest.NewServer(t, append(opts, registrytest.WithTLS(registrytest.OnlyHTTP1))...)
+		return registrytest.NewServer(t, append(opts, ownAddress(t), registrytest.WithTLS(registrytest.OnlyHTTP1))...)
 	},
 	"in memory": func(t registrytest.TB, opts ...registrytest.Option) *registrytest.Server {
 		return registrytest.NewServer(t, append(opts, registrytest.WithInMemory())...)
@@ -68,6 +72,11 @@ var kinds = map[string]func(t registrytest.TB, opts ...registrytest.Option) *reg
 	"by name": func(t registrytest.TB, opts ...registrytest.Option) *registrytest.Server {
 		return registrytest.NewNetwork(t).Registry("registry.example.com", opts...)
 	},
+}
+
+// ownAddress returns the option to listen at an address that no other test uses.
+func ownAddress(t registrytest.TB) registrytest.Option {
+	return registrytest.WithListener(testclient.Listen(t))
 }
 
 func forEachKind(t *testing.T, test func(t *testing.T, start func(t registrytest.TB, opts ...registrytest.Option) *registrytest.Server)) {
@@ -221,7 +230,7 @@ func TestStopIsAnOutage(t *testing.T) {
 // While a server is stopped, another program may take its port.
 func TestStartWaitsForThePort(t *testing.T) {
 	t.Parallel()
-	s := registrytest.NewServer(t)
+	s := registrytest.NewServer(t, ownAddress(t))
 	s.Stop()
 	other, err := net.Listen("tcp", s.Host())
 	require.NoError(t, err)

@@ -20,6 +20,7 @@ import (
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/conn"
 	"github.com/ocireg/registry/internal/faketb"
+	"github.com/ocireg/registry/internal/testclient"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/fault"
@@ -39,8 +40,8 @@ func started(t *testing.T, opts ...registrytest.Option) *registrytest.Server {
 func TestStart(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]registrytest.Option{
-		"HTTP":      nil,
-		"HTTPS":     {registrytest.WithTLS()},
+		"HTTP":      {ownAddress(t)},
+		"HTTPS":     {ownAddress(t), registrytest.WithTLS()},
 		"in memory": {registrytest.WithInMemory()},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -203,11 +204,13 @@ func TestWithListener(t *testing.T) {
 			require.NoError(t, err)
 			defer os.RemoveAll(dir)
 			address := dir + "/socket"
+			var l net.Listener
 			if network == "tcp" {
-				address = "127.0.0.1:0"
+				l = testclient.Listen(t)
+			} else {
+				l, err = net.Listen(network, address)
+				require.NoError(t, err)
 			}
-			l, err := net.Listen(network, address)
-			require.NoError(t, err)
 			s := registrytest.NewServer(t, registrytest.WithListener(l))
 			if network == "tcp" {
 				require.Equal(t, "http://"+l.Addr().String(), s.URL)
@@ -260,7 +263,7 @@ func TestWithHTTPServer(t *testing.T) {
 
 func TestWithoutJournal(t *testing.T) {
 	t.Parallel()
-	s := registrytest.NewServer(t, registrytest.WithoutJournal())
+	s := registrytest.NewServer(t, registrytest.WithoutJournal(), ownAddress(t))
 	requireUp(t, s)
 	s.Restart()
 	requireUp(t, s)
@@ -274,7 +277,7 @@ func TestShutdown(t *testing.T) {
 		t.Run(fmt.Sprint(finish), func(t *testing.T) {
 			t.Parallel()
 			arrived, release := make(chan struct{}), make(chan struct{})
-			s := started(t, middleware(func(r *registry.Request) {
+			s := started(t, ownAddress(t), middleware(func(r *registry.Request) {
 				close(arrived)
 				select {
 				case <-release:
@@ -344,7 +347,7 @@ func TestClientIsTheSameInEveryCall(t *testing.T) {
 // calls of its parent.
 func TestClosedServerSaysSo(t *testing.T) {
 	t.Parallel()
-	for name, opts := range map[string][]registrytest.Option{"port": nil, "in memory": {registrytest.WithInMemory()}} {
+	for name, opts := range map[string][]registrytest.Option{"port": {ownAddress(t)}, "in memory": {registrytest.WithInMemory()}} {
 		s := registrytest.NewServer(t, opts...)
 		s.Stop()
 		_, err := s.Client().Get(s.URL + "/v2/")

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/testclient"
 	"github.com/ocireg/registry/memstore"
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/auth"
@@ -57,7 +58,7 @@ func TestContentBehindAProxy(t *testing.T) {
 // control API responds with an error that says why.
 func TestContentBehindAProxyThatIsRefused(t *testing.T) {
 	t.Parallel()
-	behind := registrytest.NewServer(t, auth.Basic())
+	behind := registrytest.NewServer(t, auth.Basic(), registrytest.WithListener(testclient.Listen(t)))
 	a := newAPI(t, control.Config{}, upstream.NewProxy(behind.URL))
 	for range 2 {
 		require.Contains(t, a.refused(t, 502, "GET", "/v1/content", ""), "401 Unauthorized")
