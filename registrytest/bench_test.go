@@ -17,10 +17,14 @@ import (
 // The operating system keeps each connection that BenchmarkServerHTTPTest closes
 // in TIME_WAIT for a minute, so a few thousand iterations make both slow.
 
-func BenchmarkServer(b *testing.B) {
+func BenchmarkServer(b *testing.B) { benchmarkServer(b) }
+
+func BenchmarkServerInMemory(b *testing.B) { benchmarkServer(b, registrytest.WithInMemory()) }
+
+func benchmarkServer(b *testing.B, opts ...registrytest.Option) {
 	for b.Loop() {
 		t := &shortTest{TB: b}
-		s := registrytest.NewServer(t)
+		s := registrytest.NewServer(t, opts...)
 		resp, err := s.Client().Get(s.URL + "/v2/")
 		requireOK(b, resp, err)
 		t.cleanup()

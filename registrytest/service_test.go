@@ -79,3 +79,15 @@ func TestKeptConnectionIsForgottenWhenItEnds(t *testing.T) {
 	c.Close()
 	require.Zero(t, later())
 }
+
+// A server in memory without TLS makes no key for its CA until a test needs it.
+func TestServerInMemoryMakesNoKey(t *testing.T) {
+	t.Parallel()
+	s := NewServer(t, WithInMemory())
+	resp, err := s.Client().Get(s.URL + "/v2/")
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Nil(t, s.CA().issuer.made)
+	require.NotEmpty(t, s.CA().PEM())
+	require.NotNil(t, s.CA().issuer.made)
+}

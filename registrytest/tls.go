@@ -34,7 +34,7 @@ const (
 func secure(s *Server, host string) *tls.Config {
 	s.ca = newCA(s.t)
 	s.service.secure(s.ca, host, s.variant)
-	return s.ca.clientConfig()
+	return s.ca.clientConfig(s.ca.Pool())
 }
 
 // secure prepares the service for TLS. A client that sends no server name (SNI) gets
@@ -152,10 +152,11 @@ func (c *CA) clientCert(name string) (*tls.Certificate, error) {
 	})
 }
 
-// clientConfig returns the TLS configuration of a server's own clients.
-func (c *CA) clientConfig() *tls.Config {
+// clientConfig returns the TLS configuration of a server's own clients, which trust
+// the authorities of the pool.
+func (c *CA) clientConfig(pool *x509.CertPool) *tls.Config {
 	return &tls.Config{
-		RootCAs: c.Pool(),
+		RootCAs: pool,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			return c.clientCert("client")
 		},
