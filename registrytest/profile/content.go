@@ -2,7 +2,6 @@ package profile
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
@@ -13,6 +12,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/manifest"
 	"github.com/ocireg/registry/internal/names"
 )
 
@@ -85,8 +85,7 @@ func isReferenced(r *registry.Request, repo string, blob digest.Digest) bool {
 		if bytes.Contains(m.Content, []byte(blob)) {
 			return true
 		}
-		var d document
-		json.Unmarshal(m.Content, &d) // the stored manifest is valid JSON
+		d, _ := manifest.Parse(m.MediaType, m.Content) // the stored manifest is valid JSON
 		return depth > 0 && slices.ContainsFunc(d.Manifests, func(c ocispec.Descriptor) bool { return refers(string(c.Digest), depth-1) })
 	}
 	for tag, err := range r.Store().Tags(r.Context(), repo, "") {
@@ -117,17 +116,11 @@ func tagsOf(r *registry.Request, d digest.Digest) (n int) {
 // maxManifest limits the number of bytes of a manifest that quirks read.
 const maxManifest = 16 << 20
 
-// A document has the members of a manifest that quirks need.
+// A document is the manifest in the body of a push.
 type document struct {
-	MediaType    string               `json:"mediaType"`
-	ArtifactType string               `json:"artifactType"`
-	Config       *ocispec.Descriptor  `json:"config"`
-	Layers       []ocispec.Descriptor `json:"layers"`
-	Manifests    []ocispec.Descriptor `json:"manifests"`
-	Subject      *ocispec.Descriptor  `json:"subject"`
-
-	contentType string
-	digest      digest.Digest
+	manifest.Document
+	contentType string // the Content-Type without parameters
+	content     []byte
 }
 
 // A readBody is the body of a request whose manifest a quirk has already read.
@@ -144,15 +137,18 @@ func readManifest(r *registry.Request) document {
 	if read, ok := r.Body.(*readBody); ok {
 		return read.document // another quirk has read it
 	}
-	content, err := io.ReadAll(io.LimitReader(r.Body, maxManifest))
-	rest := io.Reader(bytes.NewReader(content))
+	var content bytes.Buffer
+	if 0 < r.ContentLength && r.ContentLength <= maxManifest {
+		content.Grow(int(r.ContentLength) + bytes.MinRead) // ReadFrom needs MinRead bytes of space to find the end.
+	}
+	_, err := content.ReadFrom(io.LimitReader(r.Body, maxManifest))
+	d := document{content: content.Bytes()}
+	rest := io.Reader(bytes.NewReader(d.content))
 	if err == nil {
 		rest = io.MultiReader(rest, r.Body)
 	}
-	var d document
-	json.Unmarshal(content, &d) // the registry refuses invalid JSON
 	d.contentType, _, _ = strings.Cut(r.Header.Get("Content-Type"), ";")
-	d.digest = digest.FromBytes(content)
+	d.Document, _ = manifest.Parse(manifest.Canonical(d.contentType), d.content) // the registry refuses invalid JSON
 	hr := *r.Request
 	hr.Body = &readBody{rest, r.Body, d}
 	r.Request = &hr

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/ocireg/registry"
@@ -295,7 +296,7 @@ var ecr = site{
 				Source: "https://github.com/namespacelabs/foundation/issues/649", Date: "2022-06", Evidence: EvidenceIssue,
 			},
 			do: refuseManifest(func(_ *build, r *registry.Request, d document) *registry.Error {
-				if r.Tag == "" || tagsOf(r, d.digest) < 1000 {
+				if r.Tag == "" || tagsOf(r, digest.FromBytes(d.content)) < 1000 {
 					return nil
 				}
 				return &registry.Error{Code: registry.CodeDenied, Message: "The maximum allowed number of tags per image which is '1000' has been reached"}
