@@ -205,7 +205,7 @@ func TestErrors(t *testing.T) {
 	for want, use := range map[string]func(t *faketb.TB){
 		"ggcr: pushing team/app:v2: a ggcr_test.manifest is neither a v1.Image nor a v1.ImageIndex":   func(t *faketb.TB) { ggcr.Push(t, reg, "team/app:v2", manifest{}) },
 		"ggcr: pushing team/app:v2: reading an image: value not computed until stream is consumed":    func(t *faketb.TB) { ggcr.Push(t, reg, "team/app:v2", streaming) },
-		"its 2 bytes have the digest sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f6": func(t *faketb.TB) { ggcr.Push(t, reg, "team/app:v2", broken{Image: randomImage(t, 1)}) },
+		"the 2 bytes have the digest sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f6": func(t *faketb.TB) { ggcr.Push(t, reg, "team/app:v2", broken{Image: randomImage(t, 1)}) },
 		"ggcr: pushing team/app:v2: reading the config of image sha256:": func(t *faketb.TB) {
 			ggcr.Push(t, reg, "team/app:v2", broken{Image: randomImage(t, 1), config: unreadable})
 		},
