@@ -93,7 +93,7 @@ func FuzzQuery(f *testing.F) {
 
 func FuzzArchive(f *testing.F) {
 	a := newAPI(f, control.Config{})
-	a.do(f, 201, "POST", "/v1/content", `{"ref": "a:v1", "image": {"layers": 1}}`)
+	a.do(f, 201, "POST", "/v1/content", `{"ref": "a:v1", "image": {"layerSizes": [10]}}`)
 	whole := a.text(f, 200, "GET", "/v1/content", "")
 	f.Add(whole)
 	f.Add(whole[:len(whole)/2])
