@@ -31,7 +31,7 @@ func packages() map[string]string {
 		module + "/layout", module + "/memstore", module + "/registrytest",
 		module + "/registrytest/auth", module + "/registrytest/conformance", module + "/registrytest/content", module + "/registrytest/content/archive", module + "/registrytest/content/referrer", module + "/registrytest/control",
 		module + "/registrytest/explore", module + "/registrytest/external", module + "/registrytest/fault", module + "/registrytest/flatpak", module + "/registrytest/inject", module + "/registrytest/journal", module + "/registrytest/journal/export", module + "/registrytest/keep", module + "/registrytest/lint", module + "/registrytest/overlay", module + "/registrytest/profile", module + "/registrytest/upstream",
-		"context", "errors", "fmt", "io", "log", "net/http", "net/http/httptest", "os", "path/filepath", "strings",
+		"context", "errors", "fmt", "io", "log", "net/http", "net/http/httptest", "os", "path/filepath", "strings", "sync",
 		"testing", "testing/synctest", "time", "log/slog",
 	} {
 		paths[path[strings.LastIndexByte(path, '/')+1:]] = path
@@ -106,6 +106,7 @@ func fileOf(t *testing.T, s snippet, n int, types map[string]bool) (source strin
 		}
 		edits[offset(f.Name.End())] = imports.String()
 	}
+	edits[len(source)] = checksOf(s, f, source, offset)
 	for _, at := range slices.Backward(slices.Sorted(maps.Keys(edits))) {
 		source = source[:at] + edits[at] + source[at:]
 	}
@@ -181,19 +182,19 @@ func complete(s snippet, types map[string]bool) (string, error) {
 		return "package snippets\n" + line + "type _ = " + s.code, nil
 	}
 	if expr, err := parser.ParseExpr(s.code); err == nil {
-		statement := s.code
 		if _, ok := expr.(*ast.CallExpr); !ok {
-			statement = "_ = " + statement
+			return "package snippets\nfunc _(t *testing.T) {\n" + line + "_ = " + s.code + "\n}\n", nil
 		}
-		return "package snippets\nfunc _(t *testing.T) {\n" + line + statement + "\n}\n", nil
+		return "package snippets\nfunc TestSnippet(t *testing.T) {\nbegin(t)\n" + line + s.code + "\n}\n", nil
 	}
-	source := "package snippets\nfunc _(t *testing.T) error {\n" + line + strings.TrimRight(s.code, "\n")
+	const begin = "func TestSnippet(t *testing.T) {\nbegin(t)\nif err := snippet(t); err != nil {\nt.Error(err)\n}\n}\n"
+	source := "package snippets\n" + begin + "func snippet(t *testing.T) error {\n" + line + strings.TrimRight(s.code, "\n")
 	f, err := parser.ParseFile(token.NewFileSet(), "", source+"\n}\n", parser.SkipObjectResolution)
 	if err != nil {
 		return "", err
 	}
 	// Statements in documentation may leave variables unused.
-	for _, stmt := range f.Decls[0].(*ast.FuncDecl).Body.List {
+	for _, stmt := range f.Decls[1].(*ast.FuncDecl).Body.List {
 		if assign, ok := stmt.(*ast.AssignStmt); ok && assign.Tok == token.DEFINE {
 			for _, v := range assign.Lhs {
 				if name := v.(*ast.Ident).Name; name != "_" {

@@ -46,6 +46,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -57,7 +58,7 @@ import (
 	"github.com/ocireg/registry/registrytest"
 	"github.com/ocireg/registry/registrytest/auth"
 	"github.com/ocireg/registry/registrytest/content"
-	"github.com/ocireg/registry/registrytest/explore"
+	"github.com/ocireg/registry/registrytest/fault"
 	"github.com/ocireg/registry/registrytest/inject"
 	"github.com/ocireg/registry/registrytest/upstream"
 )
@@ -77,7 +78,7 @@ var (
 	ops     []registry.Op
 	options []registry.Option
 	dir     string
-	d       digest.Digest
+	d       = digest.FromString("")
 	layer   content.Blob
 	fsys    fs.FS
 	w       io.Writer
@@ -86,17 +87,25 @@ var (
 	cache    *upstream.Store
 )
 
-func push() {}
+// refused has the rules in snippets that make no sense, each with its place.
+var refused []string
 
-func operation(t *explore.T, reg *registrytest.Server) error { return nil }
+func checkRule(at string, r fault.Rule) bool {
+	var rules inject.Rules
+	_, err := rules.Add(r)
+	if err != nil {
+		if _, ofGate := rules.Gate(r); ofGate != nil {
+			refused = append(refused, at+": "+err.Error())
+		}
+	}
+	return true
+}
 
-func setup(t *explore.T, reg *registrytest.Server) { reg.Push(t, "team/app:v1", content.Image()) }
-
-func list(ctx context.Context, c *http.Client, ref string) ([]string, error) { return nil, nil }
-
-func upload(c *http.Client, ref string, blob io.Reader) error { return nil }
-
-func download(ctx context.Context, c *http.Client, ref string) ([]byte, error) { return nil, nil }
+func TestRules(t *testing.T) {
+	for _, rule := range refused {
+		t.Error(rule)
+	}
+}
 `,
 	"mystore/mystore.go": `package mystore
 
