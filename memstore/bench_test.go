@@ -100,13 +100,16 @@ func BenchmarkGetManifest(b *testing.B) {
 	}
 }
 
-func BenchmarkPageOf100(b *testing.B) {
+func BenchmarkFirst(b *testing.B)     { benchmarkPage(b, 1) }
+func BenchmarkPageOf100(b *testing.B) { benchmarkPage(b, 100) }
+
+func benchmarkPage(b *testing.B, entries int) {
 	for _, n := range sizes {
 		s, subject := filled(b, n)
 		b.Run(fmt.Sprint("tags", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				left := 100
+				left := entries
 				for _, err := range s.Tags(b.Context(), "app", tagName(n/2)) {
 					if left--; err != nil || left == 0 {
 						break
@@ -117,7 +120,7 @@ func BenchmarkPageOf100(b *testing.B) {
 		b.Run(fmt.Sprint("referrers", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				left := 100
+				left := entries
 				for _, err := range s.Referrers(b.Context(), "app", subject, "sha256:8") {
 					if left--; err != nil || left == 0 {
 						break

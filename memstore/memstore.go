@@ -135,9 +135,13 @@ func (s *Store) Repositories(ctx context.Context, after string) iter.Seq2[string
 	})
 }
 
-// batchSize is the number of entries that a listing reads under one lock. Larger
-// batches would make writers wait longer; smaller ones would lock more often.
-const batchSize = 128
+// A listing reads up to firstBatch entries under the first lock, since callers often
+// want only one, and then up to batchSize. Larger batches would make writers wait
+// longer; smaller ones would lock more often.
+const (
+	firstBatch = 4
+	batchSize  = 128
+)
 
 // list yields the items that find adds, in batches. For each batch, it calls
 // find with the key of the last item while it holds the lock. It ends when find
@@ -146,11 +150,12 @@ func list[T any](ctx context.Context, s *Store, after string, find func(after st
 	return func(yield func(T, error) bool) {
 		var batch []T
 		last := after
+		size := firstBatch
 		add := func(key string, item T) bool {
 			batch, last = append(batch, item), key
-			return len(batch) < batchSize
+			return len(batch) < size
 		}
-		for {
+		for ; ; size = batchSize {
 			batch = batch[:0]
 			err := ctx.Err()
 			if err == nil {
@@ -168,7 +173,7 @@ func list[T any](ctx context.Context, s *Store, after string, find func(after st
 					return
 				}
 			}
-			if len(batch) < batchSize {
+			if len(batch) < size {
 				return
 			}
 		}

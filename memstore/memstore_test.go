@@ -218,7 +218,7 @@ func TestListsOfAnyLengthAreWhole(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	subject := digest.FromString("subject")
-	for _, n := range []int{1, batchSize - 1, batchSize, batchSize + 1, 2 * batchSize, 3*batchSize + 7} {
+	for _, n := range []int{1, firstBatch - 1, firstBatch, firstBatch + 1, batchSize, firstBatch + batchSize - 1, firstBatch + batchSize, firstBatch + 2*batchSize, 3*batchSize + 7} {
 		s := New()
 		for i := range n {
 			m := newManifest(i)
