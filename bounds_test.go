@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -212,4 +213,24 @@ func TestLogIsPrintable(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(line), &fields))
 		require.NotRegexp(t, `[\p{Cc}\p{Cf}]`, fmt.Sprint(fields))
 	}
+}
+
+// A push of many tags on a condition with many entity tags parses the condition
+// once. The test measures allocated bytes, because times vary between runs.
+func TestManyConditionsOfManyTags(t *testing.T) {
+	// Not parallel: the test measures allocations.
+	h := inMemory(t)
+	m := h.image("app")
+	path := "/v2/app/manifests/" + string(sum(m)) + "?tag=v"
+	condition := strings.Repeat(`"x", `, 50_000)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for i := range 500 {
+		path += fmt.Sprintf("&tag=v%d", i)
+	}
+	for range 2 { // The second push finds the tags.
+		h.want(201, h.call("PUT", path, m, "Content-Type", imageType, "If-None-Match", condition))
+	}
+	runtime.ReadMemStats(&after)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(100<<20))
 }

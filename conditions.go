@@ -18,8 +18,9 @@ func (h *handler) checkTag(r *Request, next digest.Digest) func(tag string, curr
 	if !h.hasConditions(r) && len(h.tagChecks) == 0 {
 		return nil
 	}
+	c := h.conditions(r)
 	return func(tag string, current digest.Digest) error {
-		if err := h.precondition(r, tag, current); err != nil {
+		if err := c.check(r, tag, current); err != nil {
 			return err
 		}
 		if tag == "" {
@@ -55,7 +56,7 @@ func (h *handler) checkDelete(r *Request) error {
 	if err != nil {
 		return fmt.Errorf("looking up %s %s of %s: %w", r.Op, r.reference(), r.Repo, err)
 	}
-	return h.precondition(r, r.Tag, current)
+	return h.conditions(r).check(r, r.Tag, current)
 }
 
 // hasConditions reports whether a write has conditions that the registry checks.
@@ -63,16 +64,28 @@ func (h *handler) hasConditions(r *Request) bool {
 	return len(r.Header["If-Match"])+len(r.Header["If-None-Match"]) > 0 && !h.without.has(ConditionalWrites)
 }
 
-// precondition returns an error if the conditions of a write do not hold (RFC
-// 9110, section 13; Pushing Manifests with Subject). The current digest is the
-// one that the tag names or, without a tag, the digest of the manifest or blob;
-// it is "" if that does not exist.
-func (h *handler) precondition(r *Request, tag string, current digest.Digest) error {
-	if !h.hasConditions(r) {
-		return nil
+// conditions are the conditions of a write. They are parsed once for a request,
+// because a request may have 900 kB of entity tags and thousands of tags.
+type conditions struct {
+	match, noneMatch etags // nil if the request does not have the field
+}
+
+// conditions returns the conditions of the request that the registry checks.
+func (h *handler) conditions(r *Request) (c conditions) {
+	if h.hasConditions(r) {
+		// In If-None-Match, a weak entity tag, with the prefix W/, is as good as a
+		// strong one (RFC 9110, section 8.8.3.2).
+		c = conditions{parseETags(r.Header["If-Match"], ""), parseETags(r.Header["If-None-Match"], "W/")}
 	}
-	match, noneMatch := r.Header["If-Match"], r.Header["If-None-Match"]
-	if (len(match) == 0 || etagIn(match, current, "")) && !etagIn(noneMatch, current, "W/") {
+	return c
+}
+
+// check returns an error if the conditions of a write do not hold (RFC 9110,
+// section 13; Pushing Manifests with Subject). The current digest is the one that
+// the tag names or, without a tag, the digest of the manifest or blob; it is "" if
+// that does not exist.
+func (c conditions) check(r *Request, tag string, current digest.Digest) error {
+	if (c.match == nil || c.match.have(current)) && !c.noneMatch.have(current) {
 		return nil
 	}
 	name := tag
@@ -93,18 +106,28 @@ func (h *handler) precondition(r *Request, tag string, current digest.Digest) er
 	return e
 }
 
-// etagIn reports whether the values of If-Match or If-None-Match contain the
-// entity tag of the digest, or *. It returns false if the digest is "". It
-// ignores the prefix of an entity tag: in If-None-Match, a weak entity tag, with
-// the prefix W/, is as good as a strong one (RFC 9110, section 8.8.3.2).
-func etagIn(values []string, d digest.Digest, prefix string) bool {
+// etags are the members of If-Match or If-None-Match: entity tags, or *.
+type etags map[string]struct{}
+
+// parseETags returns the members of the values of a field, without the prefix. It
+// returns nil for no values.
+func parseETags(values []string, prefix string) etags {
+	if len(values) == 0 {
+		return nil
+	}
+	all := make(etags)
 	for _, v := range values {
-		for _, tag := range strings.Split(v, ",") {
-			tag = strings.TrimPrefix(strings.TrimSpace(tag), prefix)
-			if d != "" && (tag == "*" || tag == `"`+string(d)+`"`) {
-				return true
-			}
+		for tag := range strings.SplitSeq(v, ",") {
+			all[strings.TrimPrefix(strings.TrimSpace(tag), prefix)] = struct{}{}
 		}
 	}
-	return false
+	return all
+}
+
+// have reports whether * or the entity tag of the digest is among the members. It
+// returns false if the digest is "".
+func (e etags) have(d digest.Digest) bool {
+	_, any := e["*"]
+	_, own := e[`"`+string(d)+`"`]
+	return d != "" && (any || own)
 }
