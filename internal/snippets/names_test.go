@@ -35,35 +35,32 @@ func TestNamedTestsExist(t *testing.T) {
 	}
 }
 
-// docs/protocol.md lists each option of the handler. The flags in docs/ocireg.md
-// are compared by a test of the command.
+// docs/protocol.md lists each operation, each option of the handler and each feature. The
+// flags in docs/ocireg.md are compared by a test of the command.
 func TestDocumentListsOptions(t *testing.T) {
 	t.Parallel()
 	protocol, err := os.ReadFile(filepath.Join(root(t), "docs", "protocol.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := filepath.Glob(filepath.Join(root(t), "*.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pattern := regexp.MustCompile(`(?m)^func (With\w+)\(`)
-	var options [][]string
-	for _, file := range files {
-		content, err := os.ReadFile(file)
+	for file, pattern := range map[string]string{
+		"options.go": `(?m)^func (With\w+)\(`,
+		"limits.go":  `(?m)^func (With\w+)\(`,
+		"feature.go": `(?m)^\t([A-Z]\w+) .*//`,
+		"op.go":      `(?m)^\t([A-Z]\w+) .*//`,
+	} {
+		content, err := os.ReadFile(filepath.Join(root(t), file))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.HasSuffix(file, "_test.go") {
-			options = append(options, pattern.FindAllStringSubmatch(string(content), -1)...)
+		names := regexp.MustCompile(pattern).FindAllStringSubmatch(string(content), -1)
+		if len(names) == 0 {
+			t.Errorf("%s has none of the names", file)
 		}
-	}
-	if len(options) == 0 {
-		t.Error("the package has no options")
-	}
-	for _, option := range options {
-		if !strings.Contains(string(protocol), option[1]) {
-			t.Errorf("docs/protocol.md does not list the option %s", option[1])
+		for _, name := range names {
+			if !regexp.MustCompile(`\b` + name[1] + `\b`).Match(protocol) {
+				t.Errorf("docs/protocol.md does not list %s, of %s", name[1], file)
+			}
 		}
 	}
 }
