@@ -61,6 +61,28 @@ func TestOnlyRegularFilesAreRead(t *testing.T) {
 	}
 }
 
+// Open does not wait for the writer of a named pipe.
+func TestPipeIsNoDirectory(t *testing.T) {
+	t.Parallel()
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	require.NoError(t, syscall.Mkfifo(pipe, 0o644))
+	for _, opts := range [][]layout.Option{nil, {layout.ReadOnly()}} {
+		_, err := layout.Open(pipe, opts...)
+		require.ErrorContains(t, err, pipe+": neither a directory nor an archive")
+	}
+}
+
+// If a named pipe takes the place of the directory of a store, requests fail at once.
+func TestPipeReplacesDirectory(t *testing.T) {
+	t.Parallel()
+	dir := emptyLayout(t)
+	s := open(t, dir)
+	require.NoError(t, os.RemoveAll(dir))
+	require.NoError(t, syscall.Mkfifo(dir, 0o644))
+	_, err := s.StatManifest(t.Context(), "app", "v1")
+	require.Error(t, err)
+}
+
 func TestTemporaryFilesAreInNoPipe(t *testing.T) {
 	t.Parallel()
 	dir := emptyLayout(t)

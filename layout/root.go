@@ -40,6 +40,10 @@ type directory struct {
 }
 
 func openDirectory(name string) (*directory, error) {
+	// OpenRoot waits for a writer if the name is that of a named pipe.
+	if info, err := os.Stat(name); err == nil && !info.IsDir() {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: errors.New("neither a directory nor an archive")}
+	}
 	root, err := os.OpenRoot(name)
 	if err != nil {
 		return nil, err

@@ -100,20 +100,21 @@ func newRecording(file string) *recording {
 // openRecording reads the file, which need not exist.
 func openRecording(file string) (*recording, error) {
 	r := newRecording(file)
-	f, err := os.Open(file)
+	info, err := os.Stat(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return r, nil
-	} else if err != nil {
-		return nil, fmt.Errorf("reading a recording: %w", err)
 	}
-	defer f.Close()
-	text, err := io.ReadAll(f)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", file) // Reading a named pipe would wait for a writer.
+	}
+	var text []byte
 	if err == nil {
-		r.seen, err = f.Stat()
+		text, err = os.ReadFile(file)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading a recording: %w", err)
 	}
+	r.seen = info
 	doc, err := parseDocument(text)
 	if err != nil {
 		return nil, fmt.Errorf("reading the recording %s: %w", file, err)

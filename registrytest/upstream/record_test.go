@@ -50,6 +50,8 @@ func TestDamagedRecordings(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte("{"), 0o600))
 	_, err := openRecording(file)
 	require.ErrorContains(t, err, "reading the recording "+file)
+	_, err = openRecording(os.DevNull)
+	require.EqualError(t, err, "reading a recording: "+os.DevNull+" is not a regular file")
 }
 
 // After concurrent changes, the file of a recording has all of them, and no
