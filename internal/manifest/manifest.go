@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -82,6 +81,7 @@ func Parse(mediaType string, content []byte) (Document, error) {
 		mediaType = d.inferred
 	}
 	image, index, unknown := Image(mediaType), Index(mediaType), !Known(mediaType)
+	r.onlyDigested = unknown
 	if image || unknown {
 		d.Config = r.descriptor(path{name: "config"}, config)
 		r.descriptors(path{name: "layers"}, layers, &d.Layers)
@@ -95,10 +95,6 @@ func Parse(mediaType string, content []byte) (Document, error) {
 	r.string(path{name: "artifactType"}, artifactType, &d.ArtifactType)
 	d.Subject = r.descriptor(path{name: "subject"}, subject)
 	r.texts(path{name: "annotations"}, annotations, &d.Annotations)
-
-	if unknown {
-		d.dropUndigested()
-	}
 
 	switch {
 	case root[0] != '{':
@@ -114,21 +110,6 @@ func Parse(mediaType string, content []byte) (Document, error) {
 		d.err = r.err
 	}
 	return d, nil
-}
-
-// dropUndigested removes descriptors without a digest. Config and layers of a
-// manifest of unknown type need not be descriptors (distribution spec, Definitions:
-// a manifest is a JSON document, and may have descriptors).
-func (d *Document) dropUndigested() {
-	undigested := func(desc ocispec.Descriptor) bool { return desc.Digest == "" }
-	for _, desc := range []**ocispec.Descriptor{&d.Config, &d.Subject} {
-		if *desc != nil && undigested(**desc) {
-			*desc = nil
-		}
-	}
-	for _, list := range []*[]ocispec.Descriptor{&d.Layers, &d.Blobs, &d.Manifests} {
-		*list = slices.DeleteFunc(*list, undigested)
-	}
 }
 
 // Type returns the media type for a manifest that was pushed without one: its own
@@ -252,7 +233,15 @@ func (d *Document) ReferrerType() string {
 
 // A reader reads JSON values into the properties of a document. The value ""
 // stands for a missing property.
-type reader struct{ decoder }
+type reader struct {
+	decoder
+
+	// onlyDigested is set for a manifest of a type that is not Known. Its config and
+	// layers need not be descriptors (distribution spec, Definitions: a manifest is a
+	// JSON document, and may have descriptors), so the document has only those with a
+	// digest.
+	onlyDigested bool
+}
 
 func (r *reader) integer(property path, v value, to *int64) {
 	if v != "" {
@@ -287,7 +276,10 @@ func (r *reader) descriptors(property path, v value, to *[]ocispec.Descriptor) {
 	*to = []ocispec.Descriptor{}
 	for e := range v.elements {
 		*to = append(*to, ocispec.Descriptor{})
-		r.readDescriptor(property, e, &(*to)[len(*to)-1])
+		last := len(*to) - 1
+		if !r.readDescriptor(property, e, &(*to)[last]) {
+			*to = (*to)[:last]
+		}
 	}
 }
 
@@ -296,12 +288,17 @@ func (r *reader) descriptor(property path, v value) *ocispec.Descriptor {
 		return nil
 	}
 	var d ocispec.Descriptor
-	r.readDescriptor(property, v, &d)
+	if !r.readDescriptor(property, v, &d) {
+		return nil
+	}
 	return &d
 }
 
-func (r *reader) readDescriptor(property path, v value, d *ocispec.Descriptor) {
+// readDescriptor reads a descriptor into d. It returns false if the document leaves
+// out the descriptor.
+func (r *reader) readDescriptor(property path, v value, d *ocispec.Descriptor) bool {
 	r.object(property, v, func(name string, v value) { r.descriptorMember(property, name, v, d) })
+	return d.Digest != "" || !r.onlyDigested
 }
 
 // descriptorMember reads a member of a descriptor's JSON object into d.
