@@ -63,13 +63,13 @@ func name(name string) string { return name }
 // Tags implements [registry.Store].
 func (s *Store) Tags(ctx context.Context, repo, after string) iter.Seq2[string, error] {
 	return merge(s.upper.Tags(ctx, repo, after), s.lower.Tags(ctx, repo, after), name, func(tag string) (bool, error) {
-		hidden := s.hides(tags, repo, tag)
-		if !hidden && s.hidesSome(manifests, repo) {
+		hidden := s.hides(tagKind, repo, tag)
+		if !hidden && s.hidesSome(manifestKind, repo) {
 			d, err := s.lower.StatManifest(ctx, repo, tag)
 			if err != nil && !missing(err) {
 				return false, err
 			}
-			hidden = err == nil && s.hides(manifests, repo, string(d.Digest))
+			hidden = err == nil && s.hides(manifestKind, repo, string(d.Digest))
 		}
 		if !hidden {
 			return true, nil
@@ -96,7 +96,7 @@ func (s *Store) Referrers(ctx context.Context, repo string, subject, after diges
 			// it after the list was read.
 			return m.Subject == subject, nil
 		case missing(err):
-			return !s.hides(manifests, repo, string(d.Digest)), nil
+			return !s.hides(manifestKind, repo, string(d.Digest)), nil
 		}
 		return false, err
 	})

@@ -14,7 +14,7 @@ import (
 // hasBelow reports whether the lower store has the blob, and the Store does not hide
 // it.
 func (s *Store) hasBelow(ctx context.Context, repo string, d digest.Digest) (bool, error) {
-	if s.hides(blobs, repo, string(d)) {
+	if s.hides(blobKind, repo, string(d)) {
 		return false, nil
 	}
 	_, err := s.lower.StatBlob(ctx, repo, d)

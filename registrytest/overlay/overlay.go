@@ -59,21 +59,21 @@ var _ registry.Store = (*Store)(nil)
 type kind int
 
 const (
-	blobs     kind = iota // named by digest
-	manifests             // named by digest
-	tags
+	blobKind     kind = iota // named by digest
+	manifestKind             // named by digest
+	tagKind
 	numKinds
 )
 
 // String returns the word for the kind in errors.
 func (k kind) String() string { return [...]string{"blob", "manifest", "tag"}[k] }
 
-// kindOf returns manifests if the reference is a digest, and tags otherwise.
+// kindOf returns manifestKind if the reference is a digest, and tagKind otherwise.
 func kindOf(reference string) kind {
 	if strings.Contains(reference, ":") {
-		return manifests
+		return manifestKind
 	}
-	return tags
+	return tagKind
 }
 
 // New returns a store that has the content of lower and upper, and writes only to
@@ -139,10 +139,10 @@ func above[T any](found T, err error, k kind, repo, name string) (T, error) {
 func readBlob[T any](s *Store, repo string, d digest.Digest, read func(registry.Store) (T, error)) (T, error) {
 	// Look whether the blob is hidden before reading: otherwise, if a client deleted
 	// the blob after the read and pushed it again, both stores would seem to lack it.
-	hidden := s.hides(blobs, repo, string(d))
+	hidden := s.hides(blobKind, repo, string(d))
 	found, err := read(s.upper)
 	if hidden || !missing(err) {
-		return above(found, err, blobs, repo, string(d))
+		return above(found, err, blobKind, repo, string(d))
 	}
 	return read(s.lower)
 }
@@ -174,7 +174,7 @@ func readManifest[T any](s *Store, repo, reference string, read func(registry.St
 			return above(found, err, k, repo, reference)
 		}
 		below, err := read(s.lower)
-		if err != nil || !s.hides(manifests, repo, string(digestOf(below))) {
+		if err != nil || !s.hides(manifestKind, repo, string(digestOf(below))) {
 			return below, err
 		}
 		// The manifest in the lower store was deleted. If a client moved the tag before
@@ -206,7 +206,7 @@ func (s *Store) below(ctx context.Context, repo, reference string) (digest.Diges
 		return "", nil
 	}
 	d, err := s.lower.StatManifest(ctx, repo, reference)
-	if missing(err) || err == nil && s.hides(manifests, repo, string(d.Digest)) {
+	if missing(err) || err == nil && s.hides(manifestKind, repo, string(d.Digest)) {
 		return "", nil
 	}
 	return d.Digest, err
@@ -214,7 +214,7 @@ func (s *Store) below(ctx context.Context, repo, reference string) (digest.Diges
 
 // PutManifest implements [registry.Store]. The function check may read from the Store,
 // but must not write to it.
-func (s *Store) PutManifest(ctx context.Context, repo string, m registry.Manifest, to []string, check func(tag string, current digest.Digest) error) error {
+func (s *Store) PutManifest(ctx context.Context, repo string, m registry.Manifest, tags []string, check func(tag string, current digest.Digest) error) error {
 	s.writing.RLock()
 	defer s.writing.RUnlock()
 	checkBoth := check
@@ -233,13 +233,13 @@ func (s *Store) PutManifest(ctx context.Context, repo string, m registry.Manifes
 			return check(tag, current)
 		}
 	}
-	if err := s.upper.PutManifest(ctx, repo, m, to, checkBoth); err != nil {
+	if err := s.upper.PutManifest(ctx, repo, m, tags, checkBoth); err != nil {
 		return err
 	}
 	// If a client later deletes the manifest, and with it these tags, the tags of the
 	// lower store must not appear again.
-	for _, tag := range to {
-		s.hide(tags, repo, tag)
+	for _, tag := range tags {
+		s.hide(tagKind, repo, tag)
 	}
 	return nil
 }
@@ -265,7 +265,7 @@ func (s *Store) remove(k kind, repo, name string, has func() (bool, error), remo
 
 // DeleteBlob implements [registry.Store].
 func (s *Store) DeleteBlob(ctx context.Context, repo string, d digest.Digest) error {
-	return s.remove(blobs, repo, string(d), func() (bool, error) { return s.hasBelow(ctx, repo, d) },
+	return s.remove(blobKind, repo, string(d), func() (bool, error) { return s.hasBelow(ctx, repo, d) },
 		func() error { return s.upper.DeleteBlob(ctx, repo, d) })
 }
 
