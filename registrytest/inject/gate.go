@@ -17,6 +17,8 @@ import (
 //	<-gate.Entered()
 //	// The manifest has been sent, but is not stored yet.
 //	gate.Release()
+//
+// The zero Gate has no rule, and is open.
 type Gate struct {
 	*Fault
 	entered  chan *registry.Request
@@ -123,7 +125,7 @@ func (g *Gate) Entered() <-chan *registry.Request { return g.entered }
 func (g *Gate) Await(ctx context.Context, n int) error {
 	for {
 		g.mu.Lock()
-		if len(g.waiting) >= n {
+		if len(g.waiting) >= n || g.Released() {
 			g.mu.Unlock()
 			return nil
 		}
@@ -140,6 +142,9 @@ func (g *Gate) Await(ctx context.Context, n int) error {
 			return ctx.Err()
 		}
 	}
+	if g.released == nil {
+		return true
+	}
 }
 
 // Released reports whether the gate is open.
@@ -153,4 +158,10 @@ func (g *Gate) Released() bool {
 }
 
 // Release opens the gate for good, for the requests that wait and for all later ones.
-func (g *Gate) Release() { g.once.Do(func() { close(g.released) }) }
+func (g *Gate) Release() {
+	g.once.Do(func() {
+		if g.released != nil {
+			close(g.released)
+		}
+	})
+}

@@ -26,6 +26,17 @@ func TestNilTest(t *testing.T) {
 	}
 }
 
+// A Gate that no rule has is open.
+func TestZeroGate(t *testing.T) {
+	t.Parallel()
+	var gate inject.Gate
+	require.True(t, gate.Released())
+	require.NoError(t, gate.Await(t.Context(), 1))
+	require.Empty(t, gate.Waiting())
+	gate.Release()
+	require.True(t, gate.Released())
+}
+
 // A nil rule is refused with a message that says where rules come from.
 func TestNilRule(t *testing.T) {
 	t.Parallel()
