@@ -5,6 +5,8 @@ import (
 	"net"
 	"slices"
 	"sync"
+
+	"github.com/ocireg/registry/internal/hint"
 )
 
 // Refuse makes a host of the network refuse new connections, until undo is called
@@ -160,9 +162,5 @@ func tooFew(happens string, want, got int) error {
 	if got >= want {
 		return nil
 	}
-	noun := "connections"
-	if got == 1 {
-		noun = "connection"
-	}
-	return fmt.Errorf("%s %d %s, not %d", happens, got, noun, want)
+	return fmt.Errorf("%s %s, not %d", happens, hint.Count(got, "connection"), want)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/field"
+	"github.com/ocireg/registry/internal/hint"
 	"github.com/ocireg/registry/layout"
 	"github.com/ocireg/registry/registrytest/auth"
 )
@@ -94,9 +95,9 @@ func (b *banner) print(out io.Writer) {
 		fmt.Fprintf(w, "docker pull %s\n", ref)
 	}
 	if more := b.tags + b.untagged - len(b.pulls); more > 0 && b.untagged == 0 {
-		fmt.Fprintf(w, "and %s\n", moreTags(more))
+		fmt.Fprintf(w, "and %s\n", hint.Count(more, "more tag"))
 	} else if more > 0 {
-		fmt.Fprintf(w, "and %s and manifests without a tag\n", moreTags(more))
+		fmt.Fprintf(w, "and %s and manifests without a tag\n", hint.Count(more, "more tag"))
 	}
 	if b.tags+b.untagged == 0 && (b.found || b.readOnly) && !b.elsewhere {
 		fmt.Fprintln(w, "there are no tags")
@@ -120,11 +121,4 @@ func (b *banner) printPush(w io.Writer) {
 			fmt.Fprintf(w, "push to %s/%s:TAG\n", b.host, strings.NewReplacer("**", "…", "*", "…").Replace(pattern))
 		}
 	}
-}
-
-func moreTags(n int) string {
-	if n == 1 {
-		return "1 more tag"
-	}
-	return fmt.Sprintf("%d more tags", n)
 }

@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"unicode/utf8"
 
+	"github.com/ocireg/registry/internal/hint"
 	"github.com/ocireg/registry/registrytest/profile"
 )
 
@@ -20,11 +21,7 @@ func listProfiles(args []string, out io.Writer) error {
 	case 0:
 		w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 		for p := range profile.All() {
-			quirks := fmt.Sprint(len(p.Quirks()), " quirks")
-			if len(p.Quirks()) == 1 {
-				quirks = "1 quirk"
-			}
-			fmt.Fprintf(w, "%s\t%s\t%s\n", p.Name(), p.Title(), quirks)
+			fmt.Fprintf(w, "%s\t%s\t%s\n", p.Name(), p.Title(), hint.Count(len(p.Quirks()), "quirk"))
 		}
 		return w.Flush()
 	case 1:

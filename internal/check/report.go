@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/ocireg/registry/internal/field"
+	"github.com/ocireg/registry/internal/hint"
 )
 
 // A group holds the results of one requirement for all tasks.
@@ -177,19 +178,11 @@ func (r *Report) title() string {
 	if r.Like != "" {
 		at = ", at " + printable(r.Like)
 	}
-	return fmt.Sprintf("%s: %s ran%s", printable(title), count(r.Runs, "command"), at)
+	return fmt.Sprintf("%s: %s ran%s", printable(title), hint.Count(r.Runs, "command"), at)
 }
 
 // crashed returns a line with the number of commands that crashed.
-func (r *Report) crashed() string { return "Crashes: " + count(len(r.Crashes), "command") }
-
-// count returns the number with the noun in the singular or plural, such as "2 requests".
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
+func (r *Report) crashed() string { return "Crashes: " + hint.Count(len(r.Crashes), "command") }
 
 func printable(s string) string { return field.Printable(field.Shorten(s, 1000)) }
 

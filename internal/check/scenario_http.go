@@ -8,6 +8,7 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/field"
+	"github.com/ocireg/registry/internal/hint"
 	"github.com/ocireg/registry/registrytest/fault"
 	"github.com/ocireg/registry/registrytest/journal"
 )
@@ -39,7 +40,7 @@ var httpScenarios = []scenario{
 			case j.run.elsewhere.Len() == 0:
 				j.violated(followsRedirects, j.run.requests.Records(), "the command succeeds without a request to the other host")
 			default:
-				j.held(followsRedirects, "%s at the other host", count(j.run.elsewhere.Len(), "request"))
+				j.held(followsRedirects, "%s at the other host", hint.Count(j.run.elsewhere.Len(), "request"))
 			}
 		},
 	},
@@ -83,7 +84,7 @@ func judgeCredentials(j *judgement) {
 	case j.run.elsewhere.Len() == 0:
 		j.notTried(keepsAuthorization, "the command does not follow the redirect")
 	default:
-		j.held(keepsAuthorization, "%s at the other host", count(j.run.elsewhere.Len(), "request"))
+		j.held(keepsAuthorization, "%s at the other host", hint.Count(j.run.elsewhere.Len(), "request"))
 	}
 }
 
@@ -156,15 +157,15 @@ func judgeWarnings(j *judgement) {
 		j.notTried(reportsWarnings, killed)
 		j.notTried(deduplicatesWarnings, killed)
 	case n == 0:
-		j.violated(reportsWarnings, j.run.requests.Records(), "the output does not have the warning that %s had", count(j.run.requests.Len(), "response"))
+		j.violated(reportsWarnings, j.run.requests.Records(), "the output does not have the warning that %s had", hint.Count(j.run.requests.Len(), "response"))
 		j.notTried(deduplicatesWarnings, "the warning is not reported")
 	case n > 1:
 		j.held(reportsWarnings, "")
-		j.violated(deduplicatesWarnings, j.run.requests.Records(), "the output has the warning %d times, from %s", n, count(j.run.requests.Len(), "response"))
+		j.violated(deduplicatesWarnings, j.run.requests.Records(), "the output has the warning %d times, from %s", n, hint.Count(j.run.requests.Len(), "response"))
 	default:
 		j.held(reportsWarnings, "")
 		if j.run.requests.Len() > 1 {
-			j.held(deduplicatesWarnings, "once, from %s", count(j.run.requests.Len(), "response"))
+			j.held(deduplicatesWarnings, "once, from %s", hint.Count(j.run.requests.Len(), "response"))
 		} else {
 			j.notTried(deduplicatesWarnings, "there is one response only")
 		}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/hint"
 	"github.com/ocireg/registry/registrytest/content"
 	"github.com/ocireg/registry/registrytest/lint"
 )
@@ -114,5 +115,5 @@ func (j *judgement) listsAll(req Requirement, op registry.Op, words []string) {
 			len(missing), len(words), strings.Join(missing, ", "))
 		return
 	}
-	j.held(req, "in %s", count(j.run.requests.Op(op).Len(), "request"))
+	j.held(req, "in %s", hint.Count(j.run.requests.Op(op).Len(), "request"))
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/hint"
 	"github.com/ocireg/registry/registrytest/fault"
 	"github.com/ocireg/registry/registrytest/journal"
 	"github.com/ocireg/registry/registrytest/lint"
@@ -73,7 +74,7 @@ var pushScenarios = []scenario{
 		judge: func(j *judgement) {
 			j.lint(chunksInOrder, lint.ChunkOrder)
 			if j.run.ok() {
-				j.observed(resumesUpload, "the command succeeds, with %s for uploads in place of %d", count(countUploads(j.run), "request"), countUploads(j.base))
+				j.observed(resumesUpload, "the command succeeds, with %s for uploads in place of %d", hint.Count(countUploads(j.run), "request"), countUploads(j.base))
 			} else {
 				j.failed(resumesUpload)
 			}
@@ -148,7 +149,7 @@ func judgeAborted(j *judgement) {
 		}
 	}
 	if len(open) > 0 {
-		j.violated(cancelsUploads, open, "the command fails, and leaves %s open", count(len(open), "upload session"))
+		j.violated(cancelsUploads, open, "the command fails, and leaves %s open", hint.Count(len(open), "upload session"))
 		return
 	}
 	j.held(cancelsUploads, "")

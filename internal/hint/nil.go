@@ -1,5 +1,6 @@
 // Package hint helps to word messages about mistakes: an argument that is nil, the
-// word that a misspelt one probably means, the lines in which two texts differ.
+// word that a misspelt one probably means, the lines in which two texts differ, a
+// number of requests.
 package hint
 
 import "reflect"

@@ -8,6 +8,13 @@ import (
 	"github.com/ocireg/registry/internal/hint"
 )
 
+func TestCount(t *testing.T) {
+	t.Parallel()
+	for n, want := range []string{"0 requests", "1 request", "2 requests"} {
+		require.Equal(t, want, hint.Count(n, "request"))
+	}
+}
+
 func TestNil(t *testing.T) {
 	t.Parallel()
 	for name, v := range map[string]any{"nothing": nil, "a pointer": (*testing.T)(nil)} {

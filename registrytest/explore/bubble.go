@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"github.com/ocireg/registry/internal/hint"
 )
 
 // inBubble calls f in a bubble of testing/synctest. It describes the goroutines
@@ -51,7 +53,7 @@ func goroutinesOf(bubble string) string {
 		}
 	}
 	slices.Sort(creators)
-	return fmt.Sprintf("%s, started by %s", plural(n, "goroutine"), strings.Join(creators, ", "))
+	return fmt.Sprintf("%s, started by %s", hint.Count(n, "goroutine"), strings.Join(creators, ", "))
 }
 
 // stacksIn returns the stack traces of the goroutines in a bubble, except those that

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/hint"
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
@@ -229,7 +230,7 @@ func (e *encounter) unread(verifies bool) string {
 	}
 	for _, l := range all {
 		if n := len(pages[l]); !slices.Contains(pages[l], "") {
-			return fmt.Sprintf("requests %s of %v, and not the next one in Link", plural(n, "page"), l.op)
+			return fmt.Sprintf("requests %s of %v, and not the next one in Link", hint.Count(n, "page"), l.op)
 		}
 	}
 	return ""

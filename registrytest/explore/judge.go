@@ -13,6 +13,7 @@ import (
 
 	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/field"
+	"github.com/ocireg/registry/internal/hint"
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
@@ -59,7 +60,7 @@ func (x *explorer) failedBase(r *run) error {
 	case r.t.ambiguous() != "":
 		return failed("%s", r.t.ambiguous())
 	case r.inUse > 0:
-		return failed("left %s in use; close the bodies of all responses", plural(r.inUse, "connection"))
+		return failed("left %s in use; close the bodies of all responses", hint.Count(r.inUse, "connection"))
 	case r.leaked != "":
 		return failed("left goroutines behind: %s", r.leaked)
 	}
@@ -104,7 +105,7 @@ func (x *explorer) judge(r *run, c cell) judgement {
 	case r.cancelled.Load() != 0 && r.err == nil && r.cause == "":
 		add(goesOn, "the operation succeeded although its context was cancelled")
 	case r.cancelled.Load() != 0 && r.later() > 0:
-		add(goesOn, "the client sent %s after its context was cancelled", plural(r.later(), "request"))
+		add(goesOn, "the client sent %s after its context was cancelled", hint.Count(r.later(), "request"))
 	case r.flooded:
 		add(storm, "the client was stopped after %d requests; undisturbed it sends %d", len(r.records), base)
 	case r.late:
@@ -116,7 +117,7 @@ func (x *explorer) judge(r *run, c cell) judgement {
 		add(leftRunning, "the client left goroutines behind: %s", r.leaked)
 	}
 	if r.inUse > 0 {
-		add(leftOpen, "the client left %s with an unread body, neither read to the end nor closed", plural(r.inUse, "response"))
+		add(leftOpen, "the client left %s with an unread body, neither read to the end nor closed", hint.Count(r.inUse, "response"))
 	}
 	if len(r.shown) > 0 {
 		add(credentials, "the client showed credentials to another host: %s", strings.Join(r.shown, ", "))
@@ -139,7 +140,7 @@ func (x *explorer) judge(r *run, c cell) judgement {
 		x.judgeContent(r, c, add)
 	}
 	if n := len(knownSessions(r.records)); done && n > 0 {
-		add(leftUpload, "the operation succeeded, and the client left %s open, which it could have cancelled", plural(n, "upload session"))
+		add(leftUpload, "the operation succeeded, and the client left %s open, which it could have cancelled", hint.Count(n, "upload session"))
 	}
 	if failed := r.fired && r.err != nil; failed && len(j.violations) == 0 && x.promises(c) {
 		add(promise, "the operation failed, which MustSucceed rules out: %s", firstLine(r.err.Error()))
@@ -168,7 +169,7 @@ func (x *explorer) judge(r *run, c cell) judgement {
 		j.cell.Error = sessionID.ReplaceAllString(firstLine(r.err.Error()), "<session>")
 	}
 	if n := len(openSessions(r.records)); n > 0 {
-		j.cell.Note = strings.TrimPrefix(fmt.Sprintf("%s, %s left", j.cell.Note, plural(n, "upload session")), ", ")
+		j.cell.Note = strings.TrimPrefix(fmt.Sprintf("%s, %s left", j.cell.Note, hint.Count(n, "upload session")), ", ")
 	}
 	return j
 }
@@ -355,11 +356,4 @@ func oneLine(text string) string {
 		line = strings.ToValidUTF8(line[:maxLine], "") + "…"
 	}
 	return line
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/ocireg/registry/internal/hint"
 )
 
 // promises reports whether [MustSucceed] demands that the operation succeed
@@ -122,5 +124,5 @@ func (x *explorer) unpromised(m *Matrix) string {
 		faults = append(faults[:3], fmt.Sprintf("%d more", more))
 	}
 	return fmt.Sprintf("no promise covers these faults: the client could have retried, but they made the operation fail at %s (%s); see MustSucceed",
-		plural(len(requests), "request"), strings.Join(faults, ", "))
+		hint.Count(len(requests), "request"), strings.Join(faults, ", "))
 }

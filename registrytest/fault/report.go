@@ -3,7 +3,6 @@ package fault
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/ocireg/registry/internal/hint"
@@ -14,7 +13,7 @@ func (in *injector) Report() (problem, note string) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.chancy() {
-		note = fmt.Sprintf("hit %s by chance, with seed=%d", requests(in.fired), in.rule.seed)
+		note = fmt.Sprintf("hit %s by chance, with seed=%d", hint.Count(in.fired, "request"), in.rule.seed)
 	}
 	return in.problem(), note
 }
@@ -34,16 +33,16 @@ func (in *injector) problem() string {
 	for _, st := range in.stages {
 		want := max(st.part.times, 1)
 		if !st.part.does() && st.fired > 0 {
-			fmt.Fprintf(&passed, "%s let %s pass\n", strings.Join(st.part.words, " "), requests(st.fired))
+			fmt.Fprintf(&passed, "%s let %s pass\n", strings.Join(st.part.words, " "), hint.Count(st.fired, "request"))
 		}
 		certain = certain && st.part.probability == 1
 		switch {
 		case certain && st.part.does() && st.fired < want:
-			fmt.Fprintf(&b, "%s hit %s, not %d\n", strings.Join(st.part.words, " "), requests(st.fired), want)
+			fmt.Fprintf(&b, "%s hit %s, not %d\n", strings.Join(st.part.words, " "), hint.Count(st.fired, "request"), want)
 		case st.fired > 0:
 			for i, e := range st.part.effects {
 				if e.word != "" && !st.met[i].Load() {
-					fmt.Fprintf(&b, "%s had no effect on the %s that the rule hit\n", e.word, requests(st.fired))
+					fmt.Fprintf(&b, "%s had no effect on the %s that the rule hit\n", e.word, hint.Count(st.fired, "request"))
 				}
 			}
 		}
@@ -69,9 +68,6 @@ func (in *injector) problem() string {
 	}
 	return seed + "did not happen as it says:\n\t" + strings.ReplaceAll(strings.TrimSpace(b.String()), "\n", "\n\t")
 }
-
-// requests returns a number of requests in words, such as "1 request".
-func requests(n int) string { return plural(n, "request") }
 
 // maxTally is the number of different texts that a tally keeps.
 const maxTally = 8
@@ -104,16 +100,9 @@ func (t *tally) String() string {
 		rest -= t.counts[i]
 	}
 	if rest > 0 {
-		fmt.Fprintf(&b, "\t%s\n", plural(rest, "other"))
+		fmt.Fprintf(&b, "\t%s\n", hint.Count(rest, "other"))
 	}
 	return b.String()
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return strconv.Itoa(n) + " " + noun + "s"
 }
 
 // didYouMean returns the end of a message about a misspelt word: a suggestion, or "".

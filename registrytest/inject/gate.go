@@ -2,11 +2,11 @@ package inject
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"sync"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/hint"
 )
 
 // A Gate stops requests until the test releases them. With it, a test decides the
@@ -65,12 +65,8 @@ func (s *Rules) Hold(t TB, r Rule) *Gate {
 	t.Cleanup(func() {
 		t.Helper()
 		if waiting := g.Waiting(); len(waiting) > 0 {
-			number := "1 request"
-			if len(waiting) > 1 {
-				number = fmt.Sprintf("%d requests", len(waiting))
-			}
 			t.Logf("fault: %s was closed until the test ended, and %s waited at it; call Release to let requests go on:\n\t%s",
-				g.title(), number, strings.Join(waiting, "\n\t"))
+				g.title(), hint.Count(len(waiting), "request"), strings.Join(waiting, "\n\t"))
 		}
 		g.Release()
 	})
@@ -142,13 +138,13 @@ func (g *Gate) Await(ctx context.Context, n int) error {
 			return ctx.Err()
 		}
 	}
-	if g.released == nil {
-		return true
-	}
 }
 
 // Released reports whether the gate is open.
 func (g *Gate) Released() bool {
+	if g.released == nil {
+		return true
+	}
 	select {
 	case <-g.released:
 		return true

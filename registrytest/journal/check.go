@@ -90,7 +90,7 @@ func (r Requests) CheckGolden(t TB, file string) {
 	if err := r.CompareGolden(file); err != nil {
 		t.Errorf("journal: %v", err)
 	} else if os.Getenv(updateEnv) != "" {
-		t.Logf("journal: wrote %s to %s", count(len(r.records)), file)
+		t.Logf("journal: wrote %s to %s", hint.Count(len(r.records), "request"), file)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/hint"
 	"github.com/ocireg/registry/internal/names"
 )
 
@@ -209,7 +210,7 @@ func (r Requests) WaitFor(ctx context.Context, n int) (Requests, error) {
 				all = r.journal.Requests()
 			}
 			return r, fmt.Errorf("journal: waiting for %s, %d arrived: %w; all requests so far:\n%v",
-				count(n), len(r.records), context.Cause(ctx), all)
+				hint.Count(n, "request"), len(r.records), context.Cause(ctx), all)
 		}
 	}
 }
@@ -249,12 +250,4 @@ func (r Requests) Follow(ctx context.Context) iter.Seq[Requests] {
 			limit = 2*len(sent) + pruneAt
 		}
 	}
-}
-
-// count returns a number of requests in words, such as "1 request" or "2 requests".
-func count(n int) string {
-	if n == 1 {
-		return "1 request"
-	}
-	return fmt.Sprintf("%d requests", n)
 }

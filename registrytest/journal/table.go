@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ocireg/registry/internal/field"
+	"github.com/ocireg/registry/internal/hint"
 )
 
 // maxRows is the largest number of requests in a table.
@@ -22,7 +23,7 @@ func (r Requests) String() string {
 	var b strings.Builder
 	shown := r.records
 	if before := len(shown) - maxRows; before > 0 {
-		fmt.Fprintf(&b, "… %s before these\n", count(before))
+		fmt.Fprintf(&b, "… %s before these\n", hint.Count(before, "request"))
 		shown = shown[before:]
 	}
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)

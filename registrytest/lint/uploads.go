@@ -1,7 +1,6 @@
 package lint
 
 import (
-	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
@@ -10,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/hint"
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
@@ -225,7 +225,7 @@ func (l *run) uploadOpen() {
 			}
 		}
 		if open {
-			l.found(s.start, "the session was left open after %s", more(len(s.requests)))
+			l.found(s.start, "the session was left open after %s", hint.Count(len(s.requests), "more request"))
 		}
 	}
 }
@@ -241,14 +241,6 @@ func (s *uploadSession) ledAway() bool {
 		}
 	}
 	return at != nil && (at.Host != s.start.URL.Host || at.Scheme != s.start.URL.Scheme)
-}
-
-// more returns a number of requests in words, such as "1 more request".
-func more(n int) string {
-	if n == 1 {
-		return "1 more request"
-	}
-	return fmt.Sprintf("%d more requests", n)
 }
 
 func isDigestInvalid(e *registry.Error) bool { return e.Code == registry.CodeDigestInvalid }
