@@ -163,7 +163,8 @@ func (h *handler) blobError(r *Request, doing string, err error) error {
 func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) && len(errorsIn(err)) == 0 }
 
 // unknown returns the error for content that does not exist: a NAME_UNKNOWN if
-// its repository does not exist, or else the given error.
+// its repository does not exist, or else the given error. Of the methods of a Store,
+// only Tags tells whether a repository exists; unknown asks it for one tag.
 func (h *handler) unknown(r *Request, otherwise error) error {
 	for _, err := range h.store.Tags(r.Context(), r.Repo, "") {
 		if errors.Is(err, fs.ErrNotExist) {

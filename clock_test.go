@@ -29,7 +29,7 @@ func TestClock(t *testing.T) {
 			return next(w, r)
 		}
 	})
-	h := inMemory(t, set, registry.WithLimits(1, 0), look)
+	h := inMemory(t, set, registry.WithUploadLimit(1), look)
 	location := h.start("app")
 	require.Equal(t, now(), seen)
 	h.want(204, h.call("GET", location, ""))

@@ -54,7 +54,7 @@ func (c Code) Status() int {
 }
 
 // An Error is an error whose code, message and status the registry sends to the
-// client. A [Middleware], a [Fault] or a [Store] that returns an Error decides the
+// client. A [Handler], a [Fault] or a [Store] that returns an Error decides the
 // response. If it joins several with [errors.Join], the response has the first 100
 // of them, and the status of the first.
 type Error struct {

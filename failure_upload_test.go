@@ -195,7 +195,7 @@ func TestPanicEndsTheUpload(t *testing.T) {
 		t.Run(test.panics+" "+method, func(t *testing.T) {
 			t.Parallel()
 			store := &panickingStore{watchedStore: watchedStore{Store: memstore.New()}}
-			h := &registryTest{t, registry.New(store, registry.WithLimits(1, 0)), store}
+			h := &registryTest{t, registry.New(store, registry.WithUploadLimit(1)), store}
 			location := h.start("app")
 			body := io.Reader(strings.NewReader("x"))
 			switch test.panics {

@@ -69,8 +69,7 @@ type Fault struct {
 	// several faults combine, see [Fault.Over], it is called after the Header of
 	// each of them. It may set a Content-Length that is not the length of the body.
 	// If it returns an error, such as a [ConnectionEnd], the connection ends without
-	// a response. Like Header, it is not called if a handler or middleware returns
-	// without a write, and leaves the header to net/http.
+	// a response.
 	LastHeader func(header http.Header) error
 
 	// Body wraps the writer of the response's body. Size is the Content-Length

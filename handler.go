@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -48,12 +49,12 @@ func New(store Store, opts ...Option) http.Handler {
 	if s, ok := store.(interface{ SharesBlobs() bool }); ok {
 		h.sharesBlobs = s.SharesBlobs()
 	}
-	if h.maxBytes > 0 {
+	if h.maxBytes < math.MaxInt64 {
 		h.store = newLimitedStore(store, h.maxBytes)
 	}
 	h.uploads.expiry, h.uploads.max = h.uploadExpiry, h.maxSessions
 	if h.without.has(CrossOrigin) {
-		h.middleware = append([]Middleware{refuseCrossOrigin}, h.middleware...)
+		h.middleware = append([]func(Handler) Handler{refuseCrossOrigin}, h.middleware...)
 	}
 	h.serve = h.operate
 	for i := len(h.middleware) - 1; i >= 0; i-- {

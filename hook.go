@@ -13,10 +13,6 @@ import (
 // The writer is an [http.Flusher].
 type Handler func(w http.ResponseWriter, r *Request) error
 
-// A Middleware wraps a [Handler]. It may examine the request, respond instead of
-// calling next, or change the response of next.
-type Middleware func(next Handler) Handler
-
 // A Recorder is told of every request that arrives at a registry, and of every
 // response (see [WithRecorder]). The goroutine that serves the request calls
 // both methods, so calls for different requests are concurrent.

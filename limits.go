@@ -6,25 +6,42 @@ import (
 	"io"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 )
 
-// WithLimits limits the number of upload sessions that may be open, and the
-// number of bytes that clients may add to the store. A 0 means no limit.
+// WithUploadExpiry sets the time from the last request of an upload session
+// until the session expires. The default is an hour. The clock is that of
+// [Request.Now], also in a bubble of testing/synctest. WithUploadExpiry panics if
+// the time is negative.
+func WithUploadExpiry(d time.Duration) Option {
+	notNegative("WithUploadExpiry", d < 0, d)
+	return setting{"expiry of uploads", fmt.Sprintf("WithUploadExpiry(%v)", d), func(c *config) { c.uploadExpiry = d }}
+}
+
+// WithUploadLimit limits the number of upload sessions that may be open. The
+// response to a request that would start one more is 429 with TOOMANYREQUESTS, and
+// its Retry-After is the time until a session can expire. By default there is no
+// limit, and a limit of 0 permits no session. WithUploadLimit panics if the number is
+// negative.
+func WithUploadLimit(sessions int) Option {
+	notNegative("WithUploadLimit", sessions < 0, sessions)
+	return setting{"limit of uploads", fmt.Sprintf("WithUploadLimit(%d)", sessions), func(c *config) { c.maxSessions = sessions }}
+}
+
+// WithStorageLimit limits the number of bytes that clients may add to the store. The
+// response to a request that would add more is 507 with DENIED. By default there is
+// no limit, and a limit of 0 permits no bytes.
 //
-// If a request would start too many sessions, the response is 429 with
-// TOOMANYREQUESTS, and its Retry-After is the time until a session can expire.
-// If a request would add too many bytes, the response is 507 with DENIED.
 // Unfinished uploads count. A blob counts in each repository that has it, but a
 // mount is never refused. Content that is in the store when New is called does
 // not count. Deletions make room.
 //
-// WithLimits panics if a number is negative.
-func WithLimits(sessions int, bytes int64) Option {
-	notNegative("WithLimits", sessions < 0, sessions)
-	notNegative("WithLimits", bytes < 0, bytes)
-	return setting{"limits", fmt.Sprintf("WithLimits(%d, %d)", sessions, bytes), func(c *config) { c.maxSessions, c.maxBytes = sessions, bytes }}
+// WithStorageLimit panics if the number is negative.
+func WithStorageLimit(bytes int64) Option {
+	notNegative("WithStorageLimit", bytes < 0, bytes)
+	return setting{"limit of storage", fmt.Sprintf("WithStorageLimit(%d)", bytes), func(c *config) { c.maxBytes = bytes }}
 }
 
 // A limitedStore is a store to which clients can add only a limited number of

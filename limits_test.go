@@ -20,12 +20,12 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// With WithLimits, a client can start no more sessions than permitted, until one
+// With WithUploadLimit, a client can start no more sessions than permitted, until one
 // ends or expires. A push in a single POST needs no session.
 func TestSessionLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := inMemory(t, registry.WithLimits(2, 0), registry.WithUploadExpiry(time.Minute))
+		h := inMemory(t, registry.WithUploadLimit(2), registry.WithUploadExpiry(time.Minute))
 		post := func() *httptest.ResponseRecorder { return h.call("POST", "/v2/app/blobs/uploads/", "") }
 		first := h.start("app")
 		time.Sleep(10 * time.Second)
@@ -50,13 +50,25 @@ func TestSessionLimit(t *testing.T) {
 	})
 }
 
+// A limit of 0 permits no upload session and no bytes.
+func TestLimitOfNothing(t *testing.T) {
+	t.Parallel()
+	h := inMemory(t, registry.WithUploadLimit(0), registry.WithUploadExpiry(time.Minute))
+	w := h.wantError(429, h.call("POST", "/v2/app/blobs/uploads/", ""), registry.CodeTooManyRequests)
+	require.Equal(t, "60", w.Header().Get("Retry-After"))
+	h.pushBlob("app", "in a single POST")
+	h = inMemory(t, registry.WithStorageLimit(0))
+	h.pushBlob("app", "")
+	h.wantError(507, h.call("POST", "/v2/app/blobs/uploads/?digest="+string(sum("a")), "a"), registry.CodeDenied)
+}
+
 // A session that a request is writing to does not expire. Retry-After is then
 // the time until another session expires, or the whole expiry if requests are
 // writing to all.
 func TestSessionLimitWhileASessionIsWrittenTo(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := inMemory(t, registry.WithLimits(2, 0), registry.WithUploadExpiry(time.Minute))
+		h := inMemory(t, registry.WithUploadLimit(2), registry.WithUploadExpiry(time.Minute))
 		retryAfter := func() string {
 			return h.wantError(429, h.call("POST", "/v2/app/blobs/uploads/", ""), registry.CodeTooManyRequests).Header().Get("Retry-After")
 		}
@@ -75,10 +87,10 @@ func TestSessionLimitWhileASessionIsWrittenTo(t *testing.T) {
 	})
 }
 
-// Clients can add as many bytes as WithLimits permits, and more after deletions.
+// Clients can add as many bytes as WithStorageLimit permits, and more after deletions.
 func TestStorageLimit(t *testing.T) {
 	overStores(t, func(t *registryTest) {
-		h := t.over(registry.WithLimits(0, 1000), registry.WithAnyManifest())
+		h := t.over(registry.WithStorageLimit(1000), registry.WithAnyManifest())
 		full := func(w *httptest.ResponseRecorder) {
 			t.Helper()
 			require.Contains(t, errorIn(t.T, h.wantError(507, w, registry.CodeDenied)).Message, "of the 1000 bytes that it may store")
@@ -135,7 +147,7 @@ func TestStorageLimit(t *testing.T) {
 // exceeded the limit in the meantime.
 func TestStorageLimitAtTheEndOfAnUpload(t *testing.T) {
 	overStores(t, func(t *registryTest) {
-		h := t.over(registry.WithLimits(0, 150))
+		h := t.over(registry.WithStorageLimit(150))
 		mounted := h.pushBlob("base", strings.Repeat("m", 70))
 		location := h.start("app")
 		h.want(202, h.chunk(location, 0, strings.Repeat("u", 70)))
@@ -147,7 +159,7 @@ func TestStorageLimitAtTheEndOfAnUpload(t *testing.T) {
 // A blob that is pushed again to the same repository counts once.
 func TestStorageLimitOfTheSameBlob(t *testing.T) {
 	overStores(t, func(t *registryTest) {
-		h := t.over(registry.WithLimits(0, 10))
+		h := t.over(registry.WithStorageLimit(10))
 		for range 3 {
 			location := h.start("app")
 			h.want(202, h.chunk(location, 0, "abcde"))
@@ -162,7 +174,7 @@ func TestStorageLimitOfTheSameBlob(t *testing.T) {
 // the empty registry as before.
 func TestStorageLimitIsExact(t *testing.T) {
 	overStores(t, func(t *registryTest) {
-		h := t.over(registry.WithLimits(0, 100_000), registry.WithAnyManifest())
+		h := t.over(registry.WithStorageLimit(100_000), registry.WithAnyManifest())
 		var all sync.WaitGroup
 		for seed := range uint64(8) {
 			all.Go(func() {
@@ -219,7 +231,7 @@ func TestStorageLimitWhileTheStoreWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := &pausedStore{memstore.New(), make(chan struct{})}
-		h := registry.New(s, registry.WithLimits(0, 100), registry.WithAnyManifest())
+		h := registry.New(s, registry.WithStorageLimit(100), registry.WithAnyManifest())
 		put := func(ctx context.Context, tag string) int {
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, "PUT", "/v2/app/manifests/"+tag, strings.NewReader("{}")))

@@ -19,7 +19,7 @@ import (
 func TestMiddlewareWrapsInOrder(t *testing.T) {
 	t.Parallel()
 	var order []string
-	note := func(name string) registry.Middleware {
+	note := func(name string) func(registry.Handler) registry.Handler {
 		return func(next registry.Handler) registry.Handler {
 			return func(w http.ResponseWriter, r *registry.Request) error {
 				order = append(order, name+" "+r.String())
@@ -70,6 +70,29 @@ func TestMiddlewareAnswersInPlace(t *testing.T) {
 		return errors.New("boom")
 	}
 	require.PanicsWithValue(t, http.ErrAbortHandler, func() { h.call("GET", "/v2/app/manifests/v1", "") })
+}
+
+// If a middleware returns without a write, the response is an empty 200, which a fault
+// can change and a recorder sees.
+func TestMiddlewareWithoutAWrite(t *testing.T) {
+	t.Parallel()
+	var fault *registry.Fault
+	var recorded *registry.Exchange
+	h := inMemory(t,
+		registry.WithMiddleware(func(registry.Handler) registry.Handler {
+			return func(http.ResponseWriter, *registry.Request) error { return nil }
+		}),
+		registry.WithFaults(func(*registry.Request) *registry.Fault { return fault }),
+		registry.WithRecorder(registry.RecorderFunc(func(x *registry.Exchange) { recorded = x })))
+	h.want(200, h.call("GET", "/v2/", ""))
+	require.Equal(t, 200, recorded.Status)
+	fault = &registry.Fault{
+		Header:     func(int, http.Header) int { return 503 },
+		LastHeader: func(header http.Header) error { header.Set("X-Last", "1"); return nil },
+	}
+	w := h.want(503, h.call("GET", "/v2/", ""))
+	require.Equal(t, "1", w.Header().Get("X-Last"))
+	require.Equal(t, 503, recorded.Status)
 }
 
 // A middleware can change the request that the registry serves.

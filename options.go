@@ -118,14 +118,14 @@ type config struct {
 	pageSize        int
 	minChunk        int64
 	uploadExpiry    time.Duration
-	maxSessions     int      // 0 for no limit
-	maxBytes        int64    // 0 for no limit
+	maxSessions     int
+	maxBytes        int64
 	sparseManifests []string // patterns of the repositories that accept sparse manifests
 	anyManifest     []string // patterns of the repositories that accept any manifest
 	warnings        []string
 	recorders       []Recorder
 	injectors       []func(*Request) *Fault
-	middleware      []Middleware
+	middleware      []func(next Handler) Handler
 	authorizer      func(r *Request, repo string, a Action) error
 	tagChecks       []func(r *Request, tag string, current, next digest.Digest) error
 }
@@ -136,6 +136,8 @@ func newConfig(opts []Option) config {
 		manifestLimit: defaultManifestLimit,
 		pageSize:      math.MaxInt,
 		uploadExpiry:  defaultUploadExpiry,
+		maxSessions:   math.MaxInt,
+		maxBytes:      math.MaxInt64,
 	}
 	Options(opts...).apply(&c)
 	if c.without.has(ManifestLimit) {
@@ -252,15 +254,6 @@ func WithMinChunk(bytes int64) Option {
 	return setting{"least size of a chunk", fmt.Sprintf("WithMinChunk(%d)", bytes), func(c *config) { c.minChunk = bytes }}
 }
 
-// WithUploadExpiry sets the time from the last request of an upload session
-// until the session expires. The default is an hour. The clock is that of
-// [Request.Now], also in a bubble of testing/synctest. WithUploadExpiry panics if
-// the time is negative.
-func WithUploadExpiry(d time.Duration) Option {
-	notNegative("WithUploadExpiry", d < 0, d)
-	return setting{"expiry of uploads", fmt.Sprintf("WithUploadExpiry(%v)", d), func(c *config) { c.uploadExpiry = d }}
-}
-
 // WithSparseManifests makes the registry accept manifests whose blobs or
 // children are not in the repository. By default it refuses them with
 // MANIFEST_BLOB_UNKNOWN, unless only the subject is missing, or layers that have
@@ -345,10 +338,11 @@ func WithFaults(inject func(*Request) *Fault) Option {
 	return option(func(c *config) { c.injectors = append(c.injectors, inject) })
 }
 
-// WithMiddleware wraps every operation in the middleware; the first is
-// outermost. Recorders and faults are outside of all middleware, so they also
+// WithMiddleware wraps every operation in the middleware; the first is outermost. A
+// middleware may examine the request, respond instead of calling next, or change
+// the response of next. Recorders and faults are outside of all middleware, so they also
 // see the responses that the middleware makes.
-func WithMiddleware(m ...Middleware) Option {
+func WithMiddleware(m ...func(next Handler) Handler) Option {
 	for _, m := range m {
 		notNil("WithMiddleware", m == nil)
 	}

@@ -115,12 +115,14 @@ func (e cutError) Error() string { return "connection cut: " + e.cause.Error() }
 func (e cutError) Unwrap() error { return e.cause }
 
 // respond calls serve. If serve returns an error before the response has begun,
-// respond sends the error. The error that respond returns is a failure of the
+// respond sends the error. If serve returns without a write, respond sends a header
+// with the status 200, as net/http would, so that recorders and faults see it. The error that respond returns is a failure of the
 // registry and not of the client: an error with status 500, or a [cutError].
 func respond(serve Handler, w *responseWriter, r *Request) error {
 	err := serve(w, r)
 	switch {
 	case err == nil:
+		w.Begin()
 		return nil
 	case errors.As(err, new(cutError)):
 		return err
@@ -188,7 +190,7 @@ func (w *responseWriter) ReadFrom(src io.Reader) (int64, error) {
 	return n, err
 }
 
-// Flush implements [http.Flusher], which a [Middleware] may use.
+// Flush implements [http.Flusher], which a middleware may use.
 func (w *responseWriter) Flush() { w.FlushError() }
 
 // A countingBody counts the bytes of a request's body as they are read.

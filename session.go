@@ -19,7 +19,7 @@ import (
 // later request looks at the sessions, so nothing runs in the background.
 type uploads struct {
 	expiry time.Duration
-	max    int // the greatest number of sessions, or 0 for no limit
+	max    int // the greatest number of sessions
 
 	mu    sync.Mutex
 	byID  map[string]*list.Element // of *upload
@@ -49,7 +49,7 @@ func (u *uploads) start(r *Request, algorithm digest.Algorithm) (*upload, error)
 	now := r.Now()
 	u.mu.Lock()
 	expired := u.expire(now)
-	if u.max > 0 && len(u.byID) >= u.max {
+	if len(u.byID) >= u.max {
 		wait := u.untilExpiry(now)
 		u.mu.Unlock()
 		discard(expired)

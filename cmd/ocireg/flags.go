@@ -150,17 +150,10 @@ func parse(args []string, out io.Writer) (*settings, error) {
 		}
 		return registry.WithUploadExpiry(d), nil
 	})
-	var limits struct{ sessions, bytes int64 }
-	limit := func(name, usage string, to *int64) {
-		fs.Func(name, usage, func(v string) (err error) {
-			if *to, err = strconv.ParseInt(v, 10, 64); err != nil || *to < 1 {
-				return errors.New("want a whole number above 0")
-			}
-			return nil
-		})
-	}
-	limit("upload-limit", "answer 429 if there are `N` open upload sessions (default no limit)", &limits.sessions)
-	limit("storage-limit", "answer 507 to pushes beyond this many `bytes`; deletions make room (default no limit)", &limits.bytes)
+	number("upload-limit", "answer 429 if there are `N` open upload sessions (default no limit)", func(n int64) registry.Option {
+		return registry.WithUploadLimit(int(min(n, math.MaxInt)))
+	})
+	number("storage-limit", "answer 507 to pushes beyond this many `bytes`; deletions make room (default no limit)", registry.WithStorageLimit)
 	warnings := 0
 	fs.Func("warning", "send the `text` as a Warning with every response; may be given several times", func(v string) error {
 		warnings += len(`299 - ""`) + len(v) + strings.Count(v, `"`) + strings.Count(v, `\`)
@@ -215,9 +208,6 @@ func parse(args []string, out io.Writer) (*settings, error) {
 		if *c.on {
 			s.options = append(s.options, c.option)
 		}
-	}
-	if limits.sessions > 0 || limits.bytes > 0 {
-		s.options = append(s.options, registry.WithLimits(int(min(limits.sessions, math.MaxInt)), limits.bytes))
 	}
 	if s.control != "" {
 		s.faults = texts

@@ -82,7 +82,7 @@ func (s *settings) addHost(v string) error {
 
 // limitStalls returns a middleware that closes a connection if, for the time d, no
 // byte of the request's body arrives, or no piece of the response's body leaves.
-func limitStalls(d time.Duration) registry.Middleware {
+func limitStalls(d time.Duration) func(registry.Handler) registry.Handler {
 	return func(next registry.Handler) registry.Handler {
 		return func(w http.ResponseWriter, r *registry.Request) error {
 			// A ResponseWriter without a connection, as in tests, has no

@@ -43,13 +43,13 @@ type hostileWorld struct {
 
 	options   []registrytest.Option
 	rules     []fault.Rule
-	after     []func()            // called when the registry runs and has its content
-	at        string              // the host of the registry; "" means registryHost
-	armed     atomic.Bool         // set when the setup has ended and the operation begins
-	arrived   func() bool         // called for each request once armed is set; true if the request must wait
-	over      chan struct{}       // closed when the run is over
-	otherType bool                // worthless referrers do not have the type of signatures
-	intercept registry.Middleware // the middleware of the trap or twin, or nil
+	after     []func()                                     // called when the registry runs and has its content
+	at        string                                       // the host of the registry; "" means registryHost
+	armed     atomic.Bool                                  // set when the setup has ended and the operation begins
+	arrived   func() bool                                  // called for each request once armed is set; true if the request must wait
+	over      chan struct{}                                // closed when the run is over
+	otherType bool                                         // worthless referrers do not have the type of signatures
+	intercept func(next registry.Handler) registry.Handler // the middleware of the trap or twin, or nil
 }
 
 // start prepares the trap or twin by calling set, starts the registry, and fills it by

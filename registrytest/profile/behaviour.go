@@ -72,7 +72,7 @@ func (b behaviour) lacking(features ...registry.Feature) behaviour {
 // A build is a profile while its options for a registry are being collected.
 type build struct {
 	*Profile
-	middleware  []registry.Middleware
+	middleware  []func(registry.Handler) registry.Handler
 	others      []registry.Option
 	inner       []registry.Option // options that apply after authentication
 	authorizers []func(r *registry.Request, repo string, a registry.Action) error

@@ -18,7 +18,7 @@ func (s *Store) Options() []registry.Option {
 	return opts
 }
 
-// Middleware is a [registry.Middleware] for the query parameter ns, with which
+// Middleware, for [registry.WithMiddleware], handles the query parameter ns, with which
 // containerd names the upstream (distribution spec, section Registry Proxying).
 // If no upstream has that name, it responds with 404, so that the client requests
 // the content from the registry that ns names. If ns is the host of the request, it
