@@ -101,7 +101,8 @@ type Auth struct {
 	refreshOrder []string         // refresh tokens, oldest first
 	static       map[string]*user // users by static token
 	trusted      []trustedKey     // public keys of other issuers
-	uniform      bool             // whether checkShared has passed since the last change of rights
+	used         bool             // whether Options was called
+	shared       bool             // whether checkShared has passed, so that changes of rights must pass it, too
 	generation   uint64           // generation of the user that was added last
 	skew         time.Duration
 	issued       uint64 // number of the last token
@@ -162,26 +163,30 @@ func (a *Auth) Options() []registry.Option {
 	if err := a.Err(); err != nil {
 		panic("auth: " + err.Error())
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.used = true
 	return []registry.Option{registry.WithMiddleware(a.middleware), registry.WithAuthorizer(a.authorize)}
 }
 
-// Err returns the first error of a function or method that adds users, rules or
-// keys, such as [Basic], [Auth.AddUser] and [Auth.Trust]. A caller may ignore such an
-// error, but wrong rights must not go unnoticed. So package registrytest fails
-// the test with the error, and a running registry responds to each request with
-// it and status 500.
+// Err returns the first error of a function or method that added users, rules or
+// keys before the first call of [Auth.Options], such as [Basic], [Auth.AddUser] and
+// [Auth.Trust]. A caller may ignore such an error, but a test with other rights than
+// it says would test something else: so package registrytest fails the test with
+// the error, and no registry starts. After that call, these methods only return
+// their errors.
 func (a *Auth) Err() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.err
 }
 
-// fail records err for [Auth.Err], unless there is an earlier error, and returns
-// it.
-func (a *Auth) fail(err error) error {
+// noteErr keeps err for [Auth.Err], unless it is nil, there is an earlier error or a
+// registry uses the Auth. It returns err.
+func (a *Auth) noteErr(err error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.err == nil {
+	if a.err == nil && !a.used {
 		a.err = err
 	}
 	return err
@@ -232,12 +237,8 @@ func (a *Auth) middleware(next registry.Handler) registry.Handler {
 	}
 }
 
-// usable returns an error if the rights are invalid, or if the registry's store
-// cannot enforce them.
+// usable returns an error if the registry's store cannot enforce the rights.
 func (a *Auth) usable(r *registry.Request) error {
-	if err := a.Err(); err != nil {
-		return err
-	}
 	if r.SharesBlobs() {
 		return a.checkShared()
 	}

@@ -29,8 +29,8 @@ type trustedKey struct {
 // the key: an *[rsa.PublicKey], an *[ecdsa.PublicKey] or an [ed25519.PublicKey].
 // The rights of such a token are those in its claim access, and no rules apply.
 // The registry need not know its user, and [Auth.Revoke] and [Auth.ExpireTokens]
-// do not invalidate it. Trust returns an error if the key has another type; see
-// [Auth.Err].
+// do not invalidate it. Trust returns an error if the key has another type, or if a
+// running registry cannot enforce such rights; see [Auth.CheckStore] and [Auth.Err].
 func (a *Auth) Trust(issuer string, key crypto.PublicKey) error {
 	return a.trust(trustedKey{issuer: issuer, key: key})
 }
@@ -40,13 +40,14 @@ func (a *Auth) trust(keys ...trustedKey) error {
 		switch k.key.(type) {
 		case *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey:
 		default:
-			return a.fail(fmt.Errorf("the key of issuer %s is a %T; want an RSA, ECDSA or Ed25519 public key", k.issuer, k.key))
+			return a.noteErr(fmt.Errorf("the key of issuer %s is a %T; want an RSA, ECDSA or Ed25519 public key", k.issuer, k.key))
 		}
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.trusted, a.uniform = append(a.trusted, keys...), false
-	return nil
+	return a.noteErr(a.change(func() (undo func()) {
+		before := a.trusted
+		a.trusted = append(a.trusted, keys...)
+		return func() { a.trusted = before }
+	}))
 }
 
 // TrustJWKS is like [Auth.Trust] for each key in a JSON Web Key Set (RFC 7517,
@@ -57,7 +58,7 @@ func (a *Auth) TrustJWKS(issuer string, set []byte) error {
 		Keys []webKey `json:"keys"`
 	}
 	if err := json.Unmarshal(set, &s); err != nil {
-		return a.fail(fmt.Errorf("the keys of issuer %s: %w", issuer, err))
+		return a.noteErr(fmt.Errorf("the keys of issuer %s: %w", issuer, err))
 	}
 	var keys []trustedKey
 	for i, k := range s.Keys {
@@ -66,12 +67,12 @@ func (a *Auth) TrustJWKS(issuer string, set []byte) error {
 		}
 		key, err := k.public()
 		if err != nil {
-			return a.fail(fmt.Errorf("key %d of issuer %s: %w", i, issuer, err))
+			return a.noteErr(fmt.Errorf("key %d of issuer %s: %w", i, issuer, err))
 		}
 		keys = append(keys, trustedKey{issuer, k.ID, key})
 	}
 	if len(keys) == 0 {
-		return a.fail(fmt.Errorf("the set of issuer %s has no key for signatures", issuer))
+		return a.noteErr(fmt.Errorf("the set of issuer %s has no key for signatures", issuer))
 	}
 	return a.trust(keys...)
 }

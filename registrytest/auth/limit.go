@@ -30,12 +30,17 @@ func client(r *registry.Request) string {
 // clients by their address. Further requests get the response 429 with the code
 // TOOMANYREQUESTS and Retry-After. Every response to a request that counts has the
 // header fields RateLimit-Limit and RateLimit-Remaining, in the form of Docker Hub.
+//
+// A limit of 0 permits no request, so the zero RateLimit refuses every GET request for
+// a manifest. For no limit, leave the RateLimit out.
 type RateLimit struct {
-	// Limit is the number of requests that each client may send in a window.
+	// Limit is the number of requests that each client may send in a window. If it
+	// is 0, each request that counts is refused.
 	Limit int
 
 	// Window is the length of a window, which begins with a client's first
-	// request. If it is 0, the length is 6 hours.
+	// request. If it is 0, the length is 6 hours. The header has it in seconds,
+	// rounded up.
 	Window time.Duration
 
 	// Counts reports whether a request counts. Other requests always pass, and
@@ -77,19 +82,23 @@ func (l *RateLimit) middleware(next registry.Handler) registry.Handler {
 			length = defaultWindow
 		}
 		remaining, left := l.use(client(r), length, r.Now())
-		suffix := ";w=" + strconv.FormatInt(int64(length/time.Second), 10)
+		suffix := ";w=" + seconds(length)
 		header := w.Header()
 		header.Set("RateLimit-Limit", strconv.Itoa(l.Limit)+suffix)
 		header.Set("RateLimit-Remaining", strconv.Itoa(max(remaining, 0))+suffix)
 		if remaining < 0 {
 			e := registry.Errorf(registry.CodeTooManyRequests, "%s has used its %d requests in %s", client(r), l.Limit, length)
-			// The time is rounded up, so that a client that waits this long
-			// succeeds.
-			e.Header = http.Header{"Retry-After": {strconv.FormatInt(int64((left+time.Second-1)/time.Second), 10)}}
+			e.Header = http.Header{"Retry-After": {seconds(left)}}
 			return e
 		}
 		return next(w, r)
 	}
+}
+
+// seconds returns the time in seconds. It is rounded up, so that a client that waits
+// this long succeeds.
+func seconds(d time.Duration) string {
+	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }
 
 // use counts a request of the client at the given time. It returns the number of
@@ -120,9 +129,11 @@ func (l *RateLimit) use(client string, length time.Duration, now time.Time) (rem
 // A Quota limits the number of bytes that each client may push, and identifies
 // clients like a [RateLimit]. Further pushes get the response 403 with the code
 // DENIED. Deleting content does not reduce the number. A Quota uses memory for
-// each client that has pushed.
+// each client that has pushed. The zero Quota permits no bytes, as one
+// that is used up. For no limit, leave the Quota out.
 type Quota struct {
-	// Bytes is the number of bytes that a client may push.
+	// Bytes is the number of bytes that a client may push. If it is 0, a client may
+	// push only content without bytes.
 	Bytes int64
 
 	mu   sync.Mutex

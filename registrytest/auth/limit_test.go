@@ -68,7 +68,20 @@ func TestRateLimit(t *testing.T) {
 		every := &auth.RateLimit{Limit: 0, Counts: func(r *registry.Request) bool { return r.Op == registry.ListRepositories }}
 		r = newReg(t, a, every.Options()[0])
 		require.Equal(t, 429, r.do("GET", "/v2/_catalog", basic(r.User("ci")), "").Code)
+
+		short := &auth.RateLimit{Limit: 1, Window: 1500 * time.Millisecond}
+		r = newReg(t, a, short.Options()[0])
+		require.Equal(t, "1;w=2", r.do("GET", path, nil, "").Header().Get("RateLimit-Limit"), "rounded up")
 	})
+}
+
+// The zero limits permit nothing.
+func TestZeroLimits(t *testing.T) {
+	a := auth.Basic()
+	r := newReg(t, a, new(auth.RateLimit).Options()[0], new(auth.Quota).Options()[0])
+	ci := basic(r.User("ci"))
+	require.Equal(t, 429, r.do("GET", "/v2/team/app/manifests/v1", ci, "").Code)
+	require.Equal(t, 403, r.do("POST", "/v2/team/app/blobs/uploads/?digest="+string(digest.FromString("a")), ci, "a").Code)
 }
 
 func TestQuota(t *testing.T) {

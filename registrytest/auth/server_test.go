@@ -118,7 +118,7 @@ func TestSkopeoLogsIn(t *testing.T) {
 			require.NoError(t, inspect(ci.DockerConfig(t, reg.Host())))
 			dir := ci.DockerConfigHelper(t, reg.Host())
 			require.NoError(t, inspect(dir, "PATH="+dir+":"+os.Getenv("PATH")))
-			require.Error(t, inspect(auth.NewCredentials("ci").DockerConfig(t, reg.Host())))
+			require.Error(t, inspect(auth.Credentials{Username: "ci", Password: "x"}.DockerConfig(t, reg.Host())))
 			if name == "Bearer" {
 				require.NoError(t, inspect(a.DockerConfigIdentity(t, reg.Host(), "ci")))
 			}

@@ -14,8 +14,9 @@ import (
 // CheckStore returns an error if the repositories of the store share their
 // blobs, as those of one image layout do, and a user's rights differ between
 // repositories: the user could read the blobs of all repositories. Package
-// registrytest calls CheckStore before a server starts. A running registry
-// responds to each request with the error and status 500.
+// registrytest calls CheckStore before a server starts. A registry without that
+// check responds to each request with the error and status 500. Once such a
+// store has passed, all methods that add rights refuse those that would not pass.
 //
 // The rights pull and delete must be for all repositories, such as "pull **", or
 // for none. The same holds for the right push of a user who may not pull. The
@@ -35,9 +36,34 @@ func (a *Auth) CheckStore(store registry.Store) error {
 func (a *Auth) checkShared() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.uniform {
+	if a.shared {
 		return nil
 	}
+	err := a.checkUniform()
+	a.shared = err == nil
+	return err
+}
+
+// change calls do, which changes the rights and returns a function that undoes the
+// change. If a registry whose repositories share their blobs uses the Auth and cannot
+// enforce the new rights, change undoes the change and returns an error.
+func (a *Auth) change(do func() (undo func())) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	undo := do()
+	if !a.shared {
+		return nil
+	}
+	err := a.checkUniform()
+	if err != nil {
+		undo()
+	}
+	return err
+}
+
+// checkUniform returns an error if the rights of a user differ between repositories.
+// The caller holds a.mu.
+func (a *Auth) checkUniform() error {
 	if len(a.trusted) > 0 {
 		return errors.New("tokens of another issuer give rights to single repositories, but the repositories of this store share their blobs; serve a tree of layouts, or leave Trust out")
 	}
@@ -53,7 +79,6 @@ func (a *Auth) checkShared() error {
 			return err
 		}
 	}
-	a.uniform = true
 	return nil
 }
 

@@ -33,50 +33,27 @@ type Credentials struct {
 	Username, Password string
 }
 
-// NewCredentials returns Credentials with the name and a random password.
-func NewCredentials(name string) Credentials {
-	return Credentials{name, rand.Text()}
-}
-
-// User adds a user with a random password. It replaces a user with the same
-// name, whose password and tokens become invalid. The rules are those of
-// [ParseRule] without the first word, such as "pull,push team/**". A user
-// without rules has every right. Every user has the rights of an anonymous
-// client.
-//
-// User panics if the name or a rule is not valid, as [regexp.MustCompile] does.
+// User adds a user with a random password, as [Auth.AddUser] does with a given one,
+// and returns both. It is for tests, in one line: for each error of AddUser, it
+// panics, as [regexp.MustCompile] does.
 func (a *Auth) User(name string, rules ...string) Credentials {
-	c := NewCredentials(name)
+	c := Credentials{name, rand.Text()}
 	if err := a.AddUser(c, rules...); err != nil {
 		panic("auth: " + err.Error())
 	}
 	return c
 }
 
-// AddUser is like [Auth.User] with a given password. If the name or a rule is
-// not valid, it returns an error and adds no user; see [Auth.Err].
+// AddUser adds a user. It replaces a user with the same name, whose password and
+// tokens become invalid. The rules are those of [ParseRule] without the first word,
+// such as "pull,push team/**". A user without rules has every right. Every user has
+// the rights of an anonymous client.
+//
+// If the name or a rule is not valid, or a running registry cannot enforce the rights
+// (see [Auth.CheckStore]), AddUser returns an error and changes nothing; see
+// [Auth.Err].
 func (a *Auth) AddUser(c Credentials, rules ...string) error {
-	if err := a.add(&user{name: c.Username, password: c.Password}, rules); err != nil {
-		return a.fail(err)
-	}
-	return nil
-}
-
-// TryUser is like [Auth.AddUser], for a running registry. If the name or a rule
-// is not valid, or the rights do not fit the store (see [Auth.CheckStore]),
-// TryUser returns an error and changes nothing.
-func (a *Auth) TryUser(store registry.Store, c Credentials, rules ...string) error {
-	a.mu.Lock()
-	trial := &Auth{users: maps.Clone(a.users), rules: a.rules, trusted: a.trusted}
-	a.mu.Unlock()
-	err := trial.AddUser(c, rules...)
-	if err == nil {
-		err = trial.CheckStore(store)
-	}
-	if err != nil {
-		return err
-	}
-	return a.AddUser(c, rules...)
+	return a.noteErr(a.add(&user{name: c.Username, password: c.Password}, rules))
 }
 
 // add parses the rules and adds the user u, in place of a user with the same name.
@@ -92,15 +69,20 @@ func (a *Auth) add(u *user, rules []string) error {
 		}
 		u.rules = append(u.rules, r)
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.users == nil {
-		a.users = make(map[string]*user)
-	}
-	a.generation++
-	u.generation = a.generation
-	a.users[u.name], a.uniform = u, false
-	return nil
+	return a.change(func() (undo func()) {
+		if a.users == nil {
+			a.users = make(map[string]*user)
+		}
+		a.generation++
+		u.generation = a.generation
+		before := a.users[u.name]
+		a.users[u.name] = u
+		return func() {
+			if a.users[u.name] = before; before == nil {
+				delete(a.users, u.name)
+			}
+		}
+	})
 }
 
 // AddHtpasswd adds the users in an htpasswd file and gives all of them the
@@ -132,11 +114,11 @@ func (a *Auth) AddHtpasswd(r io.Reader, rules ...string) error {
 			err = a.add(u, rules)
 		}
 		if err != nil {
-			return a.fail(fmt.Errorf("htpasswd file, line %d: %w", n, err))
+			return a.noteErr(fmt.Errorf("htpasswd file, line %d: %w", n, err))
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return a.fail(fmt.Errorf("reading htpasswd file: %w", err))
+		return a.noteErr(fmt.Errorf("reading htpasswd file: %w", err))
 	}
 	return nil
 }
@@ -150,16 +132,18 @@ func checkName(name string) error {
 }
 
 // Allow adds a rule such as "anonymous pull public/**"; see [ParseRule]. It
-// returns an error if the rule is not valid; see [Auth.Err].
+// returns an error and changes nothing if the rule is not valid, or if a running
+// registry cannot enforce it; see [Auth.CheckStore] and [Auth.Err].
 func (a *Auth) Allow(rule string) error {
 	r, err := ParseRule(rule)
-	if err != nil {
-		return a.fail(err)
+	if err == nil {
+		err = a.change(func() (undo func()) {
+			before := a.rules
+			a.rules = append(a.rules, r)
+			return func() { a.rules = before }
+		})
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.rules, a.uniform = append(a.rules, r), false
-	return nil
+	return a.noteErr(err)
 }
 
 // Revoke invalidates the user's password and tokens. It panics if no user with
@@ -183,7 +167,8 @@ func (a *Auth) Save() (restore func()) {
 	return func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		a.users, a.rules, a.uniform = maps.Clone(users), slices.Clone(rules), false
+		a.users, a.rules = maps.Clone(users), slices.Clone(rules)
+		a.shared = a.shared && a.checkUniform() == nil
 		for u, was := range revoked {
 			u.revoked = was
 		}

@@ -2,6 +2,7 @@ package control
 
 import (
 	"cmp"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -55,9 +56,8 @@ func (c *Control) putUser(r *call, in newUser) (any, error) {
 	if in.Rights != nil && len(in.Rights) == 0 {
 		return nil, jsonapi.Fail(http.StatusUnprocessableEntity, "rights is empty; leave it out for a user who may do everything")
 	}
-	user := auth.NewCredentials(r.PathValue("name"))
-	user.Password = cmp.Or(in.Password, user.Password)
-	if err := a.TryUser(c.reg.Store, user, in.Rights...); err != nil {
+	user := auth.Credentials{Username: r.PathValue("name"), Password: cmp.Or(in.Password, rand.Text())}
+	if err := a.AddUser(user, in.Rights...); err != nil {
 		return nil, jsonapi.Fail(http.StatusUnprocessableEntity, "%w", err)
 	}
 	config := json.RawMessage(user.Config(c.host()))
