@@ -107,8 +107,9 @@ func (name Quirk) find() (*quirk, error) {
 	return nil, fmt.Errorf("no quirk is called %q; %s", name, help)
 }
 
-// AllQuirks yields the names of all quirks, including former ones, in the order
-// of docs/profiles.md.
+// AllQuirks yields the names of all quirks, in the order of docs/profiles.md. Those of
+// [Profile.Quirks] for each profile of [All] are fewer: they leave out former quirks,
+// those that depend on a setting, and those of registries without a profile.
 func AllQuirks() iter.Seq[Quirk] {
 	return func(yield func(Quirk) bool) {
 		for _, s := range sites {

@@ -90,7 +90,7 @@ func testQuirk(t *testing.T, s *site, q *quirk, opts ...registrytest.Option) {
 	}
 	alone, reg := observe(q.Name.profile(Repositories("probe/**")))
 	require.Equal(t, q.want, alone, "alone")
-	require.Contains(t, Quirks(reg.Requests()), q.Name, "the receipt:\n%v", reg.Requests())
+	require.Contains(t, QuirksIn(reg.Requests()), q.Name, "the receipt:\n%v", reg.Requests())
 	for _, r := range reg.Requests().Records() {
 		for _, e := range r.Errors {
 			require.NotContains(t, e.Message, "on purpose", "the message of a real registry")
@@ -108,7 +108,7 @@ func testQuirk(t *testing.T, s *site, q *quirk, opts ...registrytest.Option) {
 	}
 	whole, reg := observe(Get(name, options...))
 	require.Equal(t, q.want, whole, "with all quirks of %s:\n%v", name, reg.Requests())
-	require.Contains(t, Quirks(reg.Requests()), q.Name, "the receipt:\n%v", reg.Requests())
+	require.Contains(t, QuirksIn(reg.Requests()), q.Name, "the receipt:\n%v", reg.Requests())
 }
 
 // nameWith returns the name of a profile of the registry that has the quirk. The

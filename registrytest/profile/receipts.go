@@ -11,9 +11,9 @@ import (
 // affected.
 func (q *quirk) receipt() string { return "quirk=" + string(q.Name) + " (" + q.Source + ")" }
 
-// Quirks returns the quirks that affected responses to the requests, without
+// QuirksIn returns the quirks that affected responses to the requests, without
 // duplicates, in the order of the first response that each affected.
-func Quirks(r journal.Requests) []Quirk {
+func QuirksIn(r journal.Requests) []Quirk {
 	var all []Quirk
 	for _, record := range r.Records() {
 		for _, note := range record.Notes {
@@ -37,7 +37,7 @@ func logReceipts(t journal.TB, name string, quirks []Quirk, r journal.Requests) 
 		return // The log of a benchmark always appears.
 	}
 	var met, unmet []string
-	seen := Quirks(r)
+	seen := QuirksIn(r)
 	for _, q := range quirks {
 		if slices.Contains(seen, q) {
 			met = append(met, string(q))

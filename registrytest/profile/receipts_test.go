@@ -77,7 +77,7 @@ func TestNoReceipt(t *testing.T) {
 			got, err := p.run(test.probe)
 			require.NoError(t, err)
 			require.Equal(t, test.want, got)
-			require.NotContains(t, Quirks(reg.Requests()), test.quirk, "%v", reg.Requests())
+			require.NotContains(t, QuirksIn(reg.Requests()), test.quirk, "%v", reg.Requests())
 		})
 	}
 }
@@ -88,7 +88,7 @@ func TestReceiptOfRefusal(t *testing.T) {
 	t.Parallel()
 	p, reg := newProber(t, ECR(Repositories("probe/**")))
 	require.Equal(t, "400 BLOB_UPLOAD_INVALID", probeEmptyBlob(p))
-	require.Equal(t, []Quirk{"ecr.empty-blob-400"}, Quirks(reg.Requests()))
+	require.Equal(t, []Quirk{"ecr.empty-blob-400"}, QuirksIn(reg.Requests()))
 
 	p, reg = newProber(t, Quirk("others.chunk-minimum").Profile())
 	first := p.chunk(p.start(), 0, "0123456789")

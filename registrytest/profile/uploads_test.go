@@ -75,9 +75,9 @@ func TestReceiptOfOrder(t *testing.T) {
 	first := p.chunk(p.start(), 0, "0123456789")
 	second := p.chunk(p.location(first), 10, "0123456789")
 	require.Equal(t, "202, Range: 0-19", second.field("Range"))
-	require.Empty(t, Quirks(reg.Requests()))
+	require.Empty(t, QuirksIn(reg.Requests()))
 	require.Equal(t, "202, Range: 0-29", p.chunk(p.location(second), 10, "0123456789").field("Range"))
-	require.NotEmpty(t, Quirks(reg.Requests()))
+	require.NotEmpty(t, QuirksIn(reg.Requests()))
 }
 
 // If one quirk changes the Location of an upload session and another removes it,
