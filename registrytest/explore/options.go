@@ -107,7 +107,8 @@ func Golden(file string) Option {
 }
 
 // Accept permits some kinds of violations, such as "before Retry-After". The
-// matrix has their names as notes.
+// matrix has their names as notes. A kind is the text of [Violation.Kind], so that it
+// can be copied from the failure of a test; any other text fails the test at once.
 func Accept(kinds ...string) Option {
 	return Option{"Accept", everyFault, func(c *config) { c.accepted = append(c.accepted, kinds...) }}
 }
