@@ -18,7 +18,7 @@
 //
 // # Where to look
 //
-//   - A registry in this process: [NewServer] for a test, [Start] for TestMain
+//   - A registry in this process: [NewServer] for a test, [StartServer] for TestMain
 //     and programs, with the options of package registry and the With functions
 //     of this package. [NewNetwork] serves registries by host name, in memory or
 //     behind a proxy.

@@ -90,9 +90,9 @@ func pull(ref string) (digest.Digest, error) {
 	return digest.FromBytes(text), nil
 }
 
-// Start starts a server for a program, or for all tests of a package.
-func ExampleStart() {
-	reg, err := registrytest.Start()
+// StartServer starts a server for a program, or for all tests of a package.
+func ExampleStartServer() {
+	reg, err := registrytest.StartServer()
 	if err != nil {
 		log.Fatal(err)
 	}

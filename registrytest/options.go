@@ -29,7 +29,7 @@ import (
 //   - CheckRequests(journal.TB, journal.Requests), after the server was closed.
 //   - Close() error, after the server was closed: an error is a failure of the
 //     server.
-//   - AfterTest(TB, *Server), last of all. [Start] refuses such an option.
+//   - AfterTest(TB, *Server), last of all. [StartServer] refuses such an option.
 //
 // An option that is also a [registry.Store] is the store of the server, as if it
 // were given with [WithStore].

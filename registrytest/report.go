@@ -93,7 +93,7 @@ func userCode(skip int) string {
 	return fmt.Sprintf("%s:%d", filepath.Base(file), line)
 }
 
-// A noTest takes the place of the test of a server that [Start] made. It
+// A noTest takes the place of the test of a server that [StartServer] made. It
 // collects failures.
 type noTest struct {
 	mu       sync.Mutex
@@ -115,7 +115,7 @@ func (t *noTest) Errorf(format string, args ...any) {
 // Fatalf panics, as the server has no test to end.
 func (*noTest) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
-// Err returns the failures so far of a server that [Start] made, and nil for any
+// Err returns the failures so far of a server that [StartServer] made, and nil for any
 // other server. [Server.Close] returns these failures as well.
 func (s *Server) Err() error {
 	t, ok := s.t.(*noTest)

@@ -20,7 +20,7 @@ import (
 // its methods, such as those of parallel subtests.
 //
 // A method that takes a test reports failures to that test. The others report to
-// the test that the server was made for. If [Start] made the server, there is no
+// the test that the server was made for. If [StartServer] made the server, there is no
 // test, and [Server.Close] returns these failures.
 type Server struct {
 	// URL is the base URL, such as "http://127.0.0.1:43121".
@@ -30,7 +30,7 @@ type Server struct {
 	// any time, without a request.
 	content.State
 
-	t         TB                // the test of the server; a noTest if Start made the server
+	t         TB                // the test of the server; a noTest if StartServer made the server
 	options   []registry.Option // the options of the handler
 	variant   TLSVariant
 	ca        *CA
@@ -74,10 +74,10 @@ func NewServer(t TB, opts ...Option) *Server {
 	return s
 }
 
-// Start starts a registry as [NewServer] does, without a test: for TestMain,
+// StartServer starts a registry as [NewServer] does, without a test: for TestMain,
 // examples and programs. The caller has to call [Server.Close]. Options that
 // need a test, such as [WithLogs], are an error.
-func Start(opts ...Option) (*Server, error) {
+func StartServer(opts ...Option) (*Server, error) {
 	set, err := newSettings(opts)
 	if err == nil && len(set.needTest) > 0 {
 		err = fmt.Errorf("%s needs a test; use NewServer", strings.Join(set.needTest, ", "))
@@ -296,7 +296,8 @@ func (s *Server) ForgetUploads() {
 	s.newHandler()
 }
 
-// Stop begins an outage: it closes all connections, and the server refuses new ones.
+// Stop begins an outage, which [Server.Start] ends: it closes all connections, and the
+// server refuses new ones.
 func (s *Server) Stop() {
 	s.t.Helper()
 	s.service.mu.Lock()
@@ -306,8 +307,8 @@ func (s *Server) Stop() {
 	s.service.settle()
 }
 
-// Start ends an outage. The server is ready again, at the same address, when
-// Start returns. The test fails if the server was closed.
+// Start ends an outage that [Server.Stop] began. The server is ready again, at the same
+// address, when Start returns. The test fails if the server was closed.
 //
 // While the server is stopped, its port is free, since the operating system refuses
 // connections only then. If another program has taken the port, Start waits for it,
@@ -337,7 +338,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 }
 
 // Close closes the server before the test ends. It returns the failures of a
-// server that [Start] made; otherwise the test reports them.
+// server that [StartServer] made; otherwise the test reports them.
 func (s *Server) Close() error {
 	s.t.Helper()
 	return s.close(userCode(0))

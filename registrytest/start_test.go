@@ -27,17 +27,17 @@ import (
 	"github.com/ocireg/registry/registrytest/keep"
 )
 
-// started returns a server that [registrytest.Start] made, and closes it at the end
+// started returns a server that [registrytest.StartServer] made, and closes it at the end
 // of the test.
 func started(t *testing.T, opts ...registrytest.Option) *registrytest.Server {
 	t.Helper()
-	s, err := registrytest.Start(opts...)
+	s, err := registrytest.StartServer(opts...)
 	require.NoError(t, err)
 	t.Cleanup(func() { s.Close() })
 	return s
 }
 
-func TestStart(t *testing.T) {
+func TestStartServer(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]registrytest.Option{
 		"HTTP":      {ownAddress(t)},
@@ -70,7 +70,7 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// If Start made the server, Close returns the failures that a test would report.
+// If StartServer made the server, Close returns the failures that a test would report.
 func TestStartReturnsFailuresFromClose(t *testing.T) {
 	t.Parallel()
 	t.Run("panic", func(t *testing.T) {
@@ -85,7 +85,7 @@ func TestStartReturnsFailuresFromClose(t *testing.T) {
 	t.Run("hang", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			s, err := registrytest.Start(registrytest.WithInMemory(), hangUntilTheEnd(t))
+			s, err := registrytest.StartServer(registrytest.WithInMemory(), hangUntilTheEnd(t))
 			require.NoError(t, err)
 			giveUp(s)
 			require.ErrorContains(t, s.Close(), "127.0.0.1:1 hangs")
@@ -95,7 +95,7 @@ func TestStartReturnsFailuresFromClose(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			release := make(chan struct{})
-			s, err := registrytest.Start(registrytest.WithInMemory(), middleware(func(*registry.Request) { <-release }))
+			s, err := registrytest.StartServer(registrytest.WithInMemory(), middleware(func(*registry.Request) { <-release }))
 			require.NoError(t, err)
 			giveUp(s)
 			s.Stop()
@@ -122,7 +122,7 @@ func TestStartReturnsFailuresFromClose(t *testing.T) {
 		// In a bubble, the wait of s.Start for the port takes no time.
 		synctest.Test(t, func(t *testing.T) {
 			l := &oneListener{addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 80}, closed: make(chan struct{})}
-			s, err := registrytest.Start(registrytest.WithListener(l))
+			s, err := registrytest.StartServer(registrytest.WithListener(l))
 			require.NoError(t, err)
 			s.Stop()
 			s.Start()
@@ -155,7 +155,7 @@ func logTo(w io.Writer) registrytest.Option {
 	return registrytest.WithHTTPServer(func(s *http.Server) { s.ErrorLog = log.New(w, "", 0) })
 }
 
-// Start refuses an option that needs a test. A method that takes a test panics if
+// StartServer refuses an option that needs a test. A method that takes a test panics if
 // the test is nil.
 func TestStartWithoutATest(t *testing.T) {
 	t.Parallel()
@@ -164,7 +164,7 @@ func TestStartWithoutATest(t *testing.T) {
 		"keep.Keeper needs a test":             keep.OnFailure(""),
 		"an option is nil":                     nil,
 	} {
-		_, err := registrytest.Start(opt)
+		_, err := registrytest.StartServer(opt)
 		require.ErrorContains(t, err, "registrytest: starting a server: "+want)
 	}
 	s := started(t)

@@ -84,7 +84,7 @@ func TestForgottenUploadsAreClosed(t *testing.T) {
 func TestClosedServerEndsUploads(t *testing.T) {
 	t.Parallel()
 	store := &openStore{Store: memstore.New(), created: make(chan struct{}, 1)}
-	s, err := registrytest.Start(registrytest.WithStore(store))
+	s, err := registrytest.StartServer(registrytest.WithStore(store))
 	require.NoError(t, err)
 	resp, err := s.Client().Post(s.URL+"/v2/app/blobs/uploads/", "", nil)
 	require.NoError(t, err)

@@ -162,7 +162,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	} else if err := b.list(ctx, listed, s.layouts, logger); err != nil {
 		return err
 	}
-	server, err := registrytest.Start(append(opts, c.options()...)...)
+	server, err := registrytest.StartServer(append(opts, c.options()...)...)
 	if err != nil {
 		return err
 	}

@@ -123,7 +123,7 @@ func (w *world) withoutReferrers(tagged content.Content) {
 func (w *world) other() string {
 	if w.second == nil {
 		var err error
-		if w.second, err = registrytest.Start(registrytest.WithStore(w.store)); err != nil {
+		if w.second, err = registrytest.StartServer(registrytest.WithStore(w.store)); err != nil {
 			w.fail(err)
 			return "http://localhost:1"
 		}
@@ -230,7 +230,7 @@ func (k *checker) run(ctx context.Context, task Task, arrange func(*world)) (_ *
 	arrange(w)
 	arranged := len(w.options) > before
 	w.with(registry.WithFaults(w.faults.Inject))
-	reg, err := registrytest.Start(append(w.options, registrytest.WithStore(w.store), watch{})...)
+	reg, err := registrytest.StartServer(append(w.options, registrytest.WithStore(w.store), watch{})...)
 	if err != nil && arranged && k.cfg.Imitate != nil && w.err == nil {
 		return nil, &contradictionError{k.cfg.Like, err}
 	}

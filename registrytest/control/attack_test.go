@@ -169,7 +169,7 @@ func TestManyClients(t *testing.T) {
 	t.Parallel()
 	c, err := control.New(control.Config{})
 	require.NoError(t, err)
-	reg, err := registrytest.Start(c)
+	reg, err := registrytest.StartServer(c)
 	require.NoError(t, err)
 	a := &api{c, c.Handler(reg), reg}
 	s := httptest.NewServer(a.handler)
@@ -236,7 +236,7 @@ func TestNothingIsLeft(t *testing.T) {
 	before := runtime.NumGoroutine()
 	c, err := control.New(control.Config{})
 	require.NoError(t, err)
-	reg, err := registrytest.Start(c)
+	reg, err := registrytest.StartServer(c)
 	require.NoError(t, err)
 	a := &api{c, c.Handler(reg), reg}
 	begun := make(chan struct{}, 100)

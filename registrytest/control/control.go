@@ -7,7 +7,7 @@
 //	if err != nil {
 //		return err
 //	}
-//	reg, err := registrytest.Start(c)
+//	reg, err := registrytest.StartServer(c)
 //	if err != nil {
 //		return err
 //	}
@@ -158,7 +158,7 @@ func (c *Control) Close() {
 // DisableGeneralOptionsHandler is set.
 func (c *Control) Handler(reg *registrytest.Server) http.Handler {
 	if c.journal == nil {
-		panic("control: Handler needs a server that has the Control as an option; give it to registrytest.Start")
+		panic("control: Handler needs a server that has the Control as an option; give it to registrytest.StartServer")
 	}
 	c.reg = reg
 	if s, ok := reg.Store.(*memstore.Store); ok {

@@ -17,7 +17,7 @@ func ExampleNew() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	reg, err := registrytest.Start(c)
+	reg, err := registrytest.StartServer(c)
 	if err != nil {
 		log.Fatal(err)
 	}

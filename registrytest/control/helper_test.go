@@ -29,7 +29,7 @@ func newAPI(t testing.TB, config control.Config, opts ...registrytest.Option) *a
 	t.Helper()
 	c, err := control.New(config)
 	require.NoError(t, err)
-	reg, err := registrytest.Start(append(opts, c, registrytest.WithInMemory())...)
+	reg, err := registrytest.StartServer(append(opts, c, registrytest.WithInMemory())...)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		c.Close()

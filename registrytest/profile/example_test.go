@@ -10,7 +10,7 @@ import (
 
 // ECR responds to a chunk with 201. A client that accepts only 202 fails.
 func ExampleQuirk() {
-	reg, err := registrytest.Start(profile.Quirk("ecr.patch-201"))
+	reg, err := registrytest.StartServer(profile.Quirk("ecr.patch-201"))
 	if err != nil {
 		panic(err)
 	}

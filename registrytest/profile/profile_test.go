@@ -71,7 +71,7 @@ func TestContradictions(t *testing.T) {
 		"profile.Quirk and profile.Quirk": {profile.Quirk("ghcr.token-post-405"), profile.Quirk("acr.metadata-read")},
 		"profile.Quirk and *auth.Auth":    {profile.Quirk("ghcr.token-post-405"), auth.Basic()},
 	} {
-		_, err := registrytest.Start(opts...)
+		_, err := registrytest.StartServer(opts...)
 		require.ErrorContains(t, err, want)
 	}
 	for _, opts := range [][]registrytest.Option{
@@ -79,7 +79,7 @@ func TestContradictions(t *testing.T) {
 		{profile.Quirk("ecr.patch-201"), profile.Quirk("quay.upload-range")},
 		{profile.Quirk("distribution.single-post-202"), registry.Without(registry.PostBlob)},
 	} {
-		reg, err := registrytest.Start(opts...)
+		reg, err := registrytest.StartServer(opts...)
 		require.NoError(t, err)
 		require.NoError(t, reg.Close())
 	}

@@ -13,7 +13,7 @@ import (
 
 // The journal of the proxy has the requests that a client sends to a real registry.
 func ExampleNewProxy() {
-	behind, err := registrytest.Start() // in place of https://registry.example.com
+	behind, err := registrytest.StartServer() // in place of https://registry.example.com
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -21,7 +21,7 @@ func ExampleNewProxy() {
 	if err := content.Put(context.Background(), behind.Store, "team/app:v1", content.Image()); err != nil {
 		log.Fatal(err)
 	}
-	reg, err := registrytest.Start(upstream.NewProxy(behind.URL))
+	reg, err := registrytest.StartServer(upstream.NewProxy(behind.URL))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func ExampleNewProxy() {
 
 // A store fetches an image once, and then serves it without the upstream.
 func ExampleOpen() {
-	hub, err := registrytest.Start() // in place of Docker Hub
+	hub, err := registrytest.StartServer() // in place of Docker Hub
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func ExampleOpen() {
 		log.Fatal(err)
 	}
 	defer store.Close()
-	reg, err := registrytest.Start(store)
+	reg, err := registrytest.StartServer(store)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -33,7 +33,7 @@ func (c *chromium) newSite(t *testing.T, opts ...registrytest.Option) (*site, *t
 	if err != nil {
 		t.Fatal(err)
 	}
-	reg, err := registrytest.Start(append(opts, ctl, registrytest.WithLastRequests(20000), registrytest.WithBodies(4<<10))...)
+	reg, err := registrytest.StartServer(append(opts, ctl, registrytest.WithLastRequests(20000), registrytest.WithBodies(4<<10))...)
 	if err != nil {
 		t.Fatal(err)
 	}
