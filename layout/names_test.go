@@ -177,4 +177,6 @@ func TestOnlyImageGetsATag(t *testing.T) {
 	require.Equal(t, []string{"app"}, tagsOf(t, open(t, dir, layout.Tag("latest"))), "two untagged entries")
 	_, err := layout.Open(dir, layout.Tag("no tag"))
 	require.ErrorContains(t, err, `"no tag" is not a valid tag`)
+	_, err = layout.Open(dir, nil)
+	require.ErrorContains(t, err, "an option is nil; leave it out")
 }

@@ -1,6 +1,7 @@
 package layout
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -174,6 +175,9 @@ func OpenFS(fsys fs.FS, opts ...Option) (*Store, error) {
 func newOptions(repository string, opts []Option) (*options, error) {
 	o := &options{repository: repository}
 	for _, opt := range opts {
+		if opt == nil {
+			return nil, errors.New("an option is nil; leave it out")
+		}
 		opt(o)
 	}
 	if !names.Repository(o.repository) {

@@ -15,7 +15,8 @@ import (
 )
 
 // A Tampering is a change of stored content that the registry does not know of:
-// [Dropped], [Replaced], [Truncated] or [BitFlipped].
+// [Dropped], [Replaced], [Truncated] or [BitFlipped]. The zero Tampering is none of
+// them, and fails the test.
 type Tampering struct {
 	drop    bool
 	replace *[]byte
@@ -37,8 +38,11 @@ func Truncated(n int64) Tampering { return Tampering{size: n, flip: -1} }
 func BitFlipped(n int64) Tampering { return Tampering{size: -1, flip: n} }
 
 // check returns an error if content of this size has no byte that the tampering
-// would change.
+// would change, or if no function made the tampering.
 func (tp Tampering) check(size int64) error {
+	if tp == (Tampering{}) {
+		return errors.New("the Tampering is empty; make it with Dropped, Replaced, Truncated or BitFlipped")
+	}
 	if n := max(tp.size, tp.flip); n >= size {
 		return fmt.Errorf("it has %d bytes, so no byte %d", size, n)
 	}

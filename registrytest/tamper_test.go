@@ -165,6 +165,7 @@ func TestTamperingThatMakesNoSense(t *testing.T) {
 	t.Parallel()
 	s := newTamperServer(t)
 	for want, tamper := range map[string]func(tb TB){
+		"the Tampering is empty":          func(tb TB) { s.Tamper(tb, "app", digest.FromBytes(s.blob), Tampering{}) },
 		"has 1000 bytes, so no byte 1000": func(tb TB) { s.Tamper(tb, "app", digest.FromBytes(s.blob), BitFlipped(1000)) },
 		"so no byte 2000":                 func(tb TB) { s.Tamper(tb, "app", digest.FromBytes(s.blob), Truncated(2000)) },
 		"does not exist":                  func(tb TB) { s.Tamper(tb, "other", digest.FromBytes(s.blob), Dropped()) },

@@ -82,7 +82,11 @@ func KeepRealms() ProxyOption {
 func NewProxy(address string, opts ...ProxyOption) *Proxy {
 	u := &Proxy{Store: registry.UnimplementedStore{}}
 	for _, o := range opts {
-		o(u)
+		if o == nil {
+			u.err = errNilOption
+		} else {
+			o(u)
+		}
 	}
 	if u.transport == nil {
 		u.transport = &http.Transport{Proxy: http.ProxyFromEnvironment}

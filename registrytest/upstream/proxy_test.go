@@ -100,3 +100,14 @@ func TestNilTransport(t *testing.T) {
 	_, err = upstream.Open(memstore.New(), upstream.Remote("registry.example.com", upstream.RoundTripper(nil)))
 	require.ErrorContains(t, err, "the argument of RoundTripper is nil; leave the option out")
 }
+
+// A nil option is an error.
+func TestNilOption(t *testing.T) {
+	t.Parallel()
+	const want = "an option is nil; leave it out"
+	require.EqualError(t, upstream.NewProxy("https://registry.example.com", nil).Err(), want)
+	for _, o := range []upstream.StoreOption{nil, upstream.Remote("registry.example.com", nil)} {
+		_, err := upstream.Open(memstore.New(), o)
+		require.ErrorContains(t, err, want)
+	}
+}

@@ -48,7 +48,11 @@ func Remote(name string, opts ...RemoteOption) StoreOption {
 	r := &source{name: canonicalName(name)}
 	set := remoteOptions{source: r}
 	for _, o := range opts {
-		o(&set)
+		if o == nil {
+			r.err = fmt.Errorf("upstream %q: %w", r.name, errNilOption)
+		} else {
+			o(&set)
+		}
 	}
 	if err := r.open(set.address); err != nil && r.err == nil {
 		r.err = fmt.Errorf("upstream %q: %w", r.name, err)

@@ -135,6 +135,9 @@ func Open(local registry.Store, opts ...StoreOption) (*Store, error) {
 	// Upstreams from the recording come before those of the options.
 	var registries []StoreOption
 	for _, o := range opts {
+		if o == nil {
+			return nil, fmt.Errorf("opening a store with upstreams: %w", errNilOption)
+		}
 		if _, ok := o.(*source); ok {
 			registries = append(registries, o)
 		} else if err := o.applyTo(s); err != nil {

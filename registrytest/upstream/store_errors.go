@@ -15,6 +15,8 @@ import (
 	"github.com/ocireg/registry/internal/remote"
 )
 
+var errNilOption = errors.New("an option is nil; leave it out")
+
 // notFound returns an error that wraps [fs.ErrNotExist], for which a registry
 // sends a 404 response with the code and the message.
 func notFound(code registry.Code, message string) error {
