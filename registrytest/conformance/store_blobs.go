@@ -11,8 +11,12 @@ import (
 
 var blobRules = []rule{
 	{"committed blob can be read", func(t *storeTest) {
-		for _, algorithm := range []digest.Algorithm{digest.SHA256, digest.SHA384, digest.SHA512} {
-			for _, size := range []int{0, 1, 1000, 4096, 100_000, 3<<20 + 7} {
+		for algorithm, sizes := range map[digest.Algorithm][]int{
+			digest.SHA256: {0, 1, 1000, 4096, 100_000, 3<<20 + 7},
+			digest.SHA384: {0, 1, 100_000},
+			digest.SHA512: {0, 1, 100_000},
+		} {
+			for _, size := range sizes {
 				content := t.bytes(size)
 				d := algorithm.FromBytes(content)
 				w := t.create("app", int64(size))

@@ -213,7 +213,7 @@ var listRules = []rule{
 	}},
 	{"listed tags may be deleted", func(t *storeTest) {
 		var tags []string
-		for i := range 300 {
+		for i := range 150 {
 			tags = append(tags, fmt.Sprintf("v%04d", i))
 		}
 		t.put("app", t.image("app", imageSpec{}), tags...)

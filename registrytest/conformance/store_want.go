@@ -3,7 +3,6 @@ package conformance
 import (
 	"bytes"
 	"errors"
-	"io"
 	"io/fs"
 	"iter"
 	"maps"
@@ -25,10 +24,11 @@ func (t *storeTest) wantBlob(repo string, d digest.Digest, want []byte) {
 	if err != nil {
 		t.Fatalf("OpenBlob(%s, %s): %v", repo, d, err)
 	}
-	got, err := io.ReadAll(r)
-	if err != nil || len(got) != len(want) {
-		t.Errorf("reading blob %s of %s: got %d bytes and error %v, want %d bytes", d, repo, len(got), err, len(want))
-	} else if !bytes.Equal(got, want) {
+	var got bytes.Buffer
+	got.Grow(len(want) + bytes.MinRead)
+	if _, err := got.ReadFrom(r); err != nil || got.Len() != len(want) {
+		t.Errorf("reading blob %s of %s: got %d bytes and error %v, want %d bytes", d, repo, got.Len(), err, len(want))
+	} else if !bytes.Equal(got.Bytes(), want) {
 		t.Errorf("reading blob %s of %s: the bytes differ from those written", d, repo)
 	}
 	if err := r.Close(); err != nil {
