@@ -118,6 +118,11 @@ func slow(r conformance.Requirement) bool {
 	}, r.Name)
 }
 
+// large reports whether the check of a requirement pushes a manifest of megabytes.
+func large(r conformance.Requirement) bool {
+	return r.Name == "manifest of 4 megabytes" || r.Name == "oversized manifest is 413"
+}
+
 // A registry with a profile violates the requirements that its quirks list in
 // their field Breaks, and no others. Requirements that do not apply to the
 // registry, and those with slow checks, are left out.
