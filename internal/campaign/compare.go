@@ -8,13 +8,13 @@ import (
 )
 
 // compare is the part of the campaign that compares stores with models by random
-// sequences of requests, until ctx is done.
+// sequences of requests.
 func compare(ctx context.Context, c *campaign) error {
 	configs := differential.Configs()
 	sequences := make([]int, len(configs))
 	findings := make([][]string, len(configs))
 	first := c.rng(2).Uint64() >> 1
-	for n := 0; ctx.Err() == nil; n++ {
+	for n := 0; more(ctx, n, len(configs)); n++ {
 		i := n % len(configs)
 		if len(findings[i]) > 0 {
 			continue

@@ -26,7 +26,7 @@ const diskSize = "size=1m"
 func diskFaults(ctx context.Context, c *campaign) error {
 	kinds := []fullDisk{{setting: setting{name: "layout", layout: true}}, {setting: setting{name: "tree"}}}
 	rounds := 0
-	for ; ctx.Err() == nil && rounds < maxDisks; rounds++ {
+	for ; more(ctx, rounds, len(kinds)) && rounds < maxDisks; rounds++ {
 		f := &kinds[rounds%len(kinds)]
 		f.rng = c.rng(uint64(400 + rounds))
 		err := f.round(filepath.Join(c.dir, "disk"))

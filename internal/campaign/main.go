@@ -45,7 +45,7 @@ func (c *campaign) report(part, subject, tried string, findings []string) {
 // campaign and the purpose.
 func (c *campaign) rng(purpose uint64) *rand.Rand { return rand.New(rand.NewPCG(c.seed, purpose)) }
 
-// A part of the campaign runs one kind of test until ctx is done, and adds its
+// A part of the campaign runs one kind of test while [more] is true, and adds its
 // rows with [campaign.report].
 type part struct {
 	name  string
@@ -121,6 +121,12 @@ func run(ctx context.Context, args []string, stdout io.Writer) (found bool, err 
 	}
 	fmt.Fprintf(stdout, "campaign of %v on %s, seed %d, in %s\n\n", time.Since(begin).Round(time.Second), begin.Format(time.DateOnly), c.seed, *dir)
 	return c.print(stdout), nil
+}
+
+// more reports whether a part makes another trial after the first n: until ctx is done,
+// and on a slow machine beyond its deadline, so that each of the kinds has a trial.
+func more(ctx context.Context, n, kinds int) bool {
+	return ctx.Err() == nil || n < kinds && errors.Is(ctx.Err(), context.DeadlineExceeded)
 }
 
 // print prints the table and the findings. It reports whether there are

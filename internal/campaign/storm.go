@@ -51,7 +51,7 @@ type stormResult struct {
 func storm(ctx context.Context, c *campaign) error {
 	rng := c.rng(1)
 	results := make([]stormResult, len(settings))
-	for round := 0; ctx.Err() == nil; round++ {
+	for round := 0; more(ctx, round, len(settings)); round++ {
 		i := round % len(settings)
 		dir := filepath.Join(c.dir, fmt.Sprint("storm-", round))
 		if err := results[i].directory(ctx, settings[i], dir, rng); err != nil {
@@ -86,13 +86,10 @@ func (r *stormResult) directory(ctx context.Context, set setting, dir string, rn
 		clients[i] = &client{ledger: newLedger(), name: fmt.Sprintf("c%d", i), rng: rand.New(rand.NewPCG(rng.Uint64(), 0))}
 	}
 	for range killsPerDirectory {
-		if ctx.Err() != nil {
-			return nil
-		}
 		if err := r.kill(set, dir, clients, rng); err != nil {
 			return err
 		}
-		if len(r.findings) > 0 {
+		if len(r.findings) > 0 || ctx.Err() != nil {
 			return nil
 		}
 	}
