@@ -51,6 +51,30 @@ func TestEveryAnswerHasTheAPIVersion(t *testing.T) {
 	})
 }
 
+// A browser does not run the scripts in a manifest, which may have the media type of
+// a page.
+func TestManifestsRunNoScripts(t *testing.T) {
+	overStores(t, func(t *registryTest) {
+		policy := func(method, target string, header ...string) string {
+			w := t.call(method, target, "", header...)
+			require.Less(t, w.Code, 300)
+			return w.Header().Get("Content-Security-Policy")
+		}
+		for _, mediaType := range []string{"text/html", "image/svg+xml"} {
+			const path = "/v2/app/manifests/page"
+			const page = `{"page":"<script>alert(1)</script>"}`
+			t.want(201, t.call("PUT", path, page, "Content-Type", mediaType))
+			require.Equal(t, "sandbox", policy("GET", path))
+			require.Equal(t, "sandbox", policy("HEAD", path))
+			require.Equal(t, "sandbox", policy("GET", path, "Range", "bytes=0-9"))
+			t.want(202, t.call("DELETE", "/v2/app/manifests/"+string(sum(page)), ""))
+		}
+		t.pushImage("app", "v1")
+		require.Empty(t, policy("GET", "/v2/app/manifests/v1"))
+		require.Empty(t, policy("GET", "/v2/app/blobs/"+string(t.pushBlob("app", "blob"))))
+	})
+}
+
 func TestUnknownEndpointIs404(t *testing.T) {
 	t.Parallel()
 	h := inMemory(t)

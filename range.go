@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/ocireg/registry/internal/field"
+	"github.com/ocireg/registry/internal/manifest"
 )
 
 // serveContent responds with content of the media type: with all of it, with the
@@ -22,7 +23,13 @@ func (h *handler) serveContent(w http.ResponseWriter, r *Request, mediaType stri
 	if !field.Valid(mediaType) {
 		mediaType = blobMediaType // Another program may have put an invalid media type into the store.
 	}
-	fields := append(make([]string, 0, 10), "Content-Type", mediaType, "Docker-Content-Digest", string(d))
+	fields := append(make([]string, 0, 12), "Content-Type", mediaType, "Docker-Content-Digest", string(d))
+	if mediaType != blobMediaType && !manifest.Known(mediaType) {
+		// A manifest may have any media type, such as text/html. A browser must not
+		// run its scripts as those of a page of this host (Content Security Policy
+		// Level 3, section sandbox).
+		fields = append(fields, "Content-Security-Policy", "sandbox")
+	}
 	if !h.without.has(ConditionalReads) {
 		fields = append(fields, "Etag", `"`+string(d)+`"`)
 	}
