@@ -175,7 +175,7 @@ func TestManyClients(t *testing.T) {
 	s := httptest.NewServer(a.handler)
 	var running sync.WaitGroup
 	errs := make(chan error, 1000)
-	for i := range 32 {
+	for i := range 16 {
 		session := fmt.Sprint("team-", i)
 		send := func(want int, method, path, body string) {
 			r, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, strings.NewReader(body))
