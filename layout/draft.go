@@ -24,6 +24,9 @@ type draft struct {
 	// See tagReferrers.
 	referrals []referral
 
+	// lists holds the files of the lists of referrers that the draft adds.
+	lists []*manifestFile
+
 	// edited holds the draft's own copies of the repositories that it changes.
 	edited map[string]*repository
 

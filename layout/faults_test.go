@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ocireg/registry"
 	"github.com/ocireg/registry/internal/tempdir"
 )
 
@@ -21,32 +22,42 @@ import (
 // has a blob and the tags v0 and v1.
 var faultyWrites = []struct {
 	name   string
-	sync   bool   // whether the store has the option Sync
+	opt    Option // an option of the store, or nil
 	leaves string // the repository that a failed write may leave empty, because it exists before its first blob
 	write  func(ctx context.Context, s *Store) error
 }{
-	{"push a blob", false, "", pushTo("app")},
-	{"push a blob to a new repository", false, "new/repo", pushTo("new/repo")},
-	{"mount a blob", false, "new/repo", func(ctx context.Context, s *Store) error {
+	{"push a blob", nil, "", pushTo("app")},
+	{"push a blob to a new repository", nil, "new/repo", pushTo("new/repo")},
+	{"mount a blob", nil, "new/repo", func(ctx context.Context, s *Store) error {
 		return s.MountBlob(ctx, "new/repo", digest.FromString("content"), "app")
 	}},
-	{"put a manifest", false, "", func(ctx context.Context, s *Store) error {
+	{"put a manifest", nil, "", func(ctx context.Context, s *Store) error {
 		return s.PutManifest(ctx, "app", numbered(2), []string{"v2"}, nil)
 	}},
-	{"put a manifest into a new repository", true, "", func(ctx context.Context, s *Store) error {
+	{"put a manifest into a new repository", Sync(), "", func(ctx context.Context, s *Store) error {
 		return s.PutManifest(ctx, "new/repo", numbered(2), []string{"v2"}, nil)
 	}},
-	{"move a tag", false, "", func(ctx context.Context, s *Store) error {
+	{"put a referrer", ReferrersTags(), "", func(ctx context.Context, s *Store) error {
+		return s.PutManifest(ctx, "app", referrer, nil, nil)
+	}},
+	{"move a tag", nil, "", func(ctx context.Context, s *Store) error {
 		return s.PutManifest(ctx, "app", numbered(1), []string{"v0"}, nil)
 	}},
-	{"delete a tag", false, "", func(ctx context.Context, s *Store) error { return s.DeleteTag(ctx, "app", "v1") }},
-	{"delete a manifest", true, "", func(ctx context.Context, s *Store) error {
+	{"delete a tag", nil, "", func(ctx context.Context, s *Store) error { return s.DeleteTag(ctx, "app", "v1") }},
+	{"delete a manifest", Sync(), "", func(ctx context.Context, s *Store) error {
 		return s.DeleteManifest(ctx, "app", numbered(1).Digest)
 	}},
-	{"delete a blob", false, "", func(ctx context.Context, s *Store) error {
+	{"delete a blob", nil, "", func(ctx context.Context, s *Store) error {
 		return s.DeleteBlob(ctx, "app", digest.FromString("content"))
 	}},
 }
+
+// referrer is a manifest with a subject, the manifest with the tag v0.
+var referrer = func() registry.Manifest {
+	subject := numbered(0).Descriptor()
+	content := fmt.Appendf(nil, `{"schemaVersion":2,"manifests":[],"subject":{"mediaType":%q,"digest":%q,"size":%d}}`, subject.MediaType, subject.Digest, subject.Size)
+	return registry.Manifest{MediaType: subject.MediaType, Digest: digest.FromBytes(content), Content: content, Subject: subject.Digest}
+}()
 
 func pushTo(repo string) func(ctx context.Context, s *Store) error {
 	return func(ctx context.Context, s *Store) error {
@@ -72,8 +83,8 @@ func contentOf(t *testing.T, s *Store) (all []string) {
 			require.NoError(t, err)
 			all = append(all, fmt.Sprint(repo, ":", tag, " ", m.Digest))
 		}
-		for i := range 3 {
-			if _, err := s.GetManifest(t.Context(), repo, string(numbered(i).Digest)); err == nil {
+		for i, d := range []digest.Digest{numbered(0).Digest, numbered(1).Digest, numbered(2).Digest, referrer.Digest} {
+			if _, err := s.GetManifest(t.Context(), repo, string(d)); err == nil {
 				all = append(all, fmt.Sprint(repo, " manifest ", i))
 			}
 		}
@@ -110,7 +121,7 @@ func TestFaultAtEachOperation(t *testing.T) {
 	for _, w := range faultyWrites {
 		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
-			d := newFaultyDisk(t, w.sync)
+			d := newFaultyDisk(t, w.opt)
 			before, files := contentOf(t, d.store), filesBelow(t, d.dir)
 			n, err := d.write(w.write, nil)
 			require.NoError(t, err)
@@ -118,7 +129,7 @@ func TestFaultAtEachOperation(t *testing.T) {
 			after := contentOf(t, d.store)
 			require.NotEqual(t, before, after)
 			empty := append(slices.Clone(before), w.leaves)
-			d = newFaultyDisk(t, w.sync)
+			d = newFaultyDisk(t, w.opt)
 			for i := range n + n/3 {
 				at, on, fault := i, false, []error{syscall.ENOSPC, syscall.EIO}[i%2]
 				if i >= n {
@@ -153,7 +164,7 @@ func TestFaultAtEachOperation(t *testing.T) {
 					require.NoError(t, err, "after %s", what)
 				}
 				require.Equal(t, after, contentOf(t, d.store), "after %s", what)
-				d = newFaultyDisk(t, w.sync)
+				d = newFaultyDisk(t, w.opt)
 			}
 		})
 	}
@@ -166,13 +177,12 @@ type faultyDisk struct {
 	store *Store
 }
 
-func newFaultyDisk(t *testing.T, sync bool) *faultyDisk {
+func newFaultyDisk(t *testing.T, opt Option) *faultyDisk {
 	dir := tempdir.New(t)
-	d := &faultyDisk{t, dir, reopened(t, dir)}
+	d := &faultyDisk{t, dir, reopened(t, dir, slices.DeleteFunc([]Option{opt}, func(o Option) bool { return o == nil })...)}
 	push(t, d.store, "app", "content")
 	put(t, d.store, 0, "v0")
 	put(t, d.store, 1, "v1")
-	d.store.disk.sync = sync
 	return d
 }
 

@@ -122,6 +122,7 @@ func (l *imageLayout) tagList(d *draft, repo string, subject digest.Digest, list
 		if err := file.publish(); err != nil {
 			return nil, err
 		}
+		d.lists = append(d.lists, file)
 		ref := reference{host: r.host, repo: repo, tag: tag}
 		e = newEntry(ref, l.refName(ref, m.Digest), m.Descriptor())
 		e.raw = e.raw[:len(e.raw)-2] + `,"` + referrersAnnotation + `":` + string(quote(string(subject))) + `}}`

@@ -262,7 +262,7 @@ var errOverwritten = errors.New("another program keeps replacing index.json")
 // apply makes the writes of a batch in a draft of index.json and publishes the
 // draft. If that would discard the change of a program that does not use the
 // lock, it returns errOverwritten, and the caller calls apply again.
-func (l *imageLayout) apply(batch []*write) error {
+func (l *imageLayout) apply(batch []*write) (err error) {
 	x, err := l.current()
 	isNew := errors.Is(err, errNoLayout)
 	if isNew {
@@ -272,6 +272,13 @@ func (l *imageLayout) apply(batch []*write) error {
 		return err
 	}
 	d, succeeded := newDraft(x), false
+	defer func() {
+		if err != nil {
+			for _, list := range d.lists {
+				list.unpublish()
+			}
+		}
+	}()
 	for _, w := range batch {
 		w.after, w.err = w.apply(d)
 		succeeded = succeeded || w.err == nil
