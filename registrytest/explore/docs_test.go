@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// docs/exploring.md lists exactly the faults and violations of this package.
+// docs/exploring.md lists exactly the faults, violations and outcomes of this package.
 func TestDocumented(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../docs/exploring.md")
@@ -37,4 +37,5 @@ func TestDocumented(t *testing.T) {
 		want = append(want, tr.name)
 	}
 	require.ElementsMatch(t, want, table("Faults"))
+	require.Equal(t, []string{string(Unaffected), string(Retried), string(Resumed), string(Failed), string(Violated), string(NotFired), string(NoEffect)}, table("Outcomes"))
 }
