@@ -145,9 +145,12 @@ func TestLinter(t *testing.T) {
 			t.Parallel()
 			p, _ := newProber(t, Get(name, Repositories("probe/**")), lint.Linter{})
 			p.image("v1")
-			half := strings.Repeat("x", 5<<20)
+			half := strings.Repeat("x", 1000)
+			if name == "ecr" {
+				half = strings.Repeat("x", 5<<20) // the smallest chunk that ECR accepts
+			}
 			first := p.chunk(p.start(), 0, half)
-			second := p.chunk(p.location(first), 5<<20, half)
+			second := p.chunk(p.location(first), len(half), half)
 			end := param(p.location(second), "digest", string(digest.FromString(half+half)))
 			p.want(p.do("PUT", end, "", "Content-Type", "application/octet-stream"), "ending an upload", http.StatusCreated)
 			p.want(p.do("GET", p.path("tags", "list"), ""), "listing tags", http.StatusOK)
