@@ -99,15 +99,39 @@ func TestDocumentHasAllRoutes(t *testing.T) {
 	require.NoError(t, err)
 	require.JSONEq(t, string(text), a.text(t, 200, "GET", "/v1/openapi.json", ""))
 
-	// The page docs/control.md names every endpoint, too.
+	// The page docs/control.md names every endpoint and every parameter, too.
 	page, err := os.ReadFile("../../docs/control.md")
 	require.NoError(t, err)
-	for pattern := range routes {
+	for pattern, parameters := range routes {
+		for _, name := range parameters {
+			if name != "*" {
+				require.True(t, regexp.MustCompile("[`?&]"+name+"\\b").Match(page), "%s: docs/control.md has no parameter %s", pattern, name)
+			}
+		}
 		_, path, _ := strings.Cut(pattern, " ")
 		path = strings.NewReplacer("{id}", "ID", "{name}", "NAME", "{action}", "ACTION", "{path}", "v2/").Replace(path)
 		if path != "/v1/openapi.json" {
 			require.Contains(t, string(page), path)
 		}
+	}
+}
+
+// The examples of JSON in docs/control.md have the members that openapi.json describes,
+// with values of the right types.
+func TestExamplesOfJSON(t *testing.T) {
+	t.Parallel()
+	d, err := readDocument()
+	require.NoError(t, err)
+	page, err := os.ReadFile("../../docs/control.md")
+	require.NoError(t, err)
+	var examples []string
+	for _, m := range regexp.MustCompile("(?ms)^```json\n(.*?)^```$").FindAllStringSubmatch(string(page), -1) {
+		examples = append(examples, m[1])
+	}
+	schemas := []string{"About", "Fault", "Hold", "Record", "Findings", "Recipe", "Summary"} // in the order of the page
+	require.Len(t, examples, len(schemas))
+	for i, name := range schemas {
+		d.check(t, name, &schema{Ref: "#/components/schemas/" + name}, decoded(t, examples[i]))
 	}
 }
 
