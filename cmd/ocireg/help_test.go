@@ -36,6 +36,11 @@ func TestHelpTopics(t *testing.T) {
 		require.LessOrEqual(t, strings.Count(helpAbout(t, topic), "\n"), 45)
 	}
 	var stdout, stderr bytes.Buffer
+	for _, command := range []string{"check", "diff"} {
+		require.Equal(t, 0, run(t.Context(), []string{"help", command}, &stdout, &stderr))
+		require.Contains(t, stdout.String(), "Usage: ocireg "+command+" ")
+	}
+	stdout.Reset()
 	require.Equal(t, 2, run(t.Context(), []string{"help", "fault"}, &stdout, &stderr))
 	require.Equal(t, "ocireg: there is no help about \"fault\"; did you mean \"faults\"?; the topics are flags, faults, profiles and control\n", stderr.String())
 	stderr.Reset()

@@ -43,6 +43,9 @@ func main() {
 
 // run is the command: it serves until ctx is done and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) == 2 && args[0] == "help" && (args[1] == "check" || args[1] == "diff") {
+		args = []string{args[1], "-h"}
+	}
 	var err error
 	switch {
 	case len(args) > 0 && args[0] == "help":
