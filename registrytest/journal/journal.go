@@ -39,6 +39,7 @@ type Journal struct {
 	mu      sync.Mutex
 	events  int                          // the number of arrivals and ends so far
 	entries []*entry                     // the requests in the order of arrival
+	size    int64                        // the sum of the sizes of entries, if limit is not 0
 	dropped int                          // the number of requests dropped before the first entry
 	open    map[*registry.Request]*entry // the requests without a response
 	changed chan struct{}                // closed by the next arrival or end of a request; may be nil
@@ -52,6 +53,9 @@ type entry struct {
 	tls               bool
 	request, response []string // the headers, as flatten returns them
 	bodies            *bodies
+
+	size    int64 // what the entry counts for in the size of the journal
+	dropped bool
 
 	view *Record // the Record that users see, or nil; guarded by the journal's lock
 }
@@ -71,6 +75,7 @@ func (j *Journal) Arrive(r *registry.Request) {
 	j.events++
 	e.began = j.events
 	j.entries = append(j.entries, e)
+	j.count(e)
 	j.drop()
 	if j.open == nil {
 		j.open = make(map[*registry.Request]*entry)
@@ -93,10 +98,11 @@ func (j *Journal) Record(x *registry.Exchange) {
 		for i := len(j.entries) - 1; i > 0 && j.entries[i-1].Start.After(e.Start); i-- {
 			j.entries[i-1], j.entries[i] = e, j.entries[i-1]
 		}
-		j.drop()
 	}
 	delete(j.open, x.Request)
 	e.finish(x)
+	j.count(e)
+	j.drop()
 	j.events++
 	e.ended = j.events
 	j.wake()
@@ -105,16 +111,58 @@ func (j *Journal) Record(x *registry.Exchange) {
 // KeepLast makes the journal keep the last n requests and drop earlier ones, which
 // [Record.Number] still counts. By default, or if n is 0, the journal keeps all
 // requests. For the journal of a server, use registrytest.WithLastRequests.
+//
+// If clients send long headers, the journal keeps fewer requests: their URLs, headers
+// and errors take at most n * 16 KiB, or 16 MiB if that is more.
 func (j *Journal) KeepLast(n int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.limit = max(n, 0)
+	for _, e := range j.entries {
+		j.count(e)
+	}
 	j.drop()
+}
+
+// count adds the size of a new entry to the size of the journal, or its change to that
+// of an earlier one. The caller holds the lock.
+func (j *Journal) count(e *entry) {
+	if j.limit == 0 || e.dropped {
+		return
+	}
+	j.size -= e.size
+	e.size = e.measure()
+	j.size += e.size
+}
+
+// measure returns about the number of bytes of the URL, the headers and the errors of
+// the request, by which the entry may be larger than others.
+func (e *entry) measure() (n int64) {
+	add := func(texts ...string) {
+		for _, s := range texts {
+			n += int64(len(s))
+		}
+	}
+	add(e.url.Path, e.url.RawPath, e.url.RawQuery)
+	add(e.request...)
+	add(e.response...)
+	for _, err := range e.Errors {
+		add(err.Message)
+		if detail, ok := err.Detail.(map[string]string); ok {
+			for _, v := range detail {
+				add(v)
+			}
+		}
+	}
+	return n
 }
 
 // drop drops the oldest entries beyond the limit. The caller holds the lock.
 func (j *Journal) drop() {
-	for j.limit > 0 && len(j.entries) > j.limit {
+	most := max(int64(min(j.limit, 1<<30))<<14, 16<<20)
+	for j.limit > 0 && (len(j.entries) > j.limit || j.size > most && len(j.entries) > 1) {
+		j.size -= j.entries[0].size
+		j.entries[0].dropped = true
 		j.entries[0] = nil // The array may live for long, and must not keep the entry.
 		j.entries = j.entries[1:]
 		j.dropped++

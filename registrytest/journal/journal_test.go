@@ -2,10 +2,12 @@ package journal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -226,6 +228,46 @@ func TestKeepLast(t *testing.T) {
 	require.Equal(t, 10, j.Requests().Len())
 	require.Equal(t, 9+many, j.Requests().Last().Number)
 	require.Less(t, cap(j.entries), 100, "the array does not grow")
+}
+
+// Long headers and errors do not make a journal with a limit grow without end.
+func TestKeepLastOfLongRequests(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 512<<10)
+	var many []error
+	for range 100 {
+		many = append(many, registry.Errorf(registry.CodeDenied, "%s", long[:5000]))
+	}
+	for name, send := range map[string]func(r *http.Request){
+		"header": func(r *http.Request) { r.Header.Set("X-Long", long) },
+		"query":  func(r *http.Request) { r.URL.RawQuery = long },
+		"errors": func(r *http.Request) { r.Header.Set("X-Errors", "many") },
+	} {
+		var j Journal
+		h := registry.New(memstore.New(), registry.WithRecorder(&j), registry.WithMiddleware(func(next registry.Handler) registry.Handler {
+			return func(w http.ResponseWriter, r *registry.Request) error {
+				if r.Header.Get("X-Errors") != "" {
+					return errors.Join(many...)
+				}
+				return next(w, r)
+			}
+		}))
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/v2/", nil))
+		j.KeepLast(100)
+		for range 120 {
+			r := httptest.NewRequest("GET", "/v2/", nil)
+			send(r)
+			h.ServeHTTP(httptest.NewRecorder(), r)
+		}
+		require.Less(t, j.Requests().Len(), 50, name)
+		require.Greater(t, j.Requests().Len(), 20, name)
+		require.Equal(t, 121, j.Requests().Last().Number, name)
+		for range 200 {
+			h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/v2/", nil))
+		}
+		require.Equal(t, 100, j.Requests().Len(), name)
+		require.Less(t, j.size, int64(100<<10), name)
+	}
 }
 
 func TestSince(t *testing.T) {
