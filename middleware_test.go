@@ -1,10 +1,12 @@
 package registry_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -93,6 +95,38 @@ func TestMiddlewareWithoutAWrite(t *testing.T) {
 	w := h.want(503, h.call("GET", "/v2/", ""))
 	require.Equal(t, "1", w.Header().Get("X-Last"))
 	require.Equal(t, 503, recorded.Status)
+}
+
+// A middleware can take the connection and respond by itself. The registry writes
+// nothing then, which net/http would log.
+func TestMiddlewareTakesTheConnection(t *testing.T) {
+	t.Parallel()
+	h := inMemory(t, registry.WithMiddleware(func(registry.Handler) registry.Handler {
+		return func(w http.ResponseWriter, _ *registry.Request) error {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			_, err = io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n")
+			return err
+		}
+	}))
+	var logged bytes.Buffer
+	returned := make(chan struct{})
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(returned)
+		h.ServeHTTP(w, r)
+	}))
+	defer s.Close()
+	s.Config.ErrorLog = log.New(&logged, "", 0)
+	s.Start()
+	resp, err := http.Get(s.URL + "/v2/")
+	require.NoError(t, err)
+	resp.Body.Close()
+	require.Equal(t, 204, resp.StatusCode)
+	<-returned
+	require.Empty(t, logged.String())
 }
 
 // A middleware can change the request that the registry serves.

@@ -1,10 +1,12 @@
 package registry
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 
@@ -116,13 +118,16 @@ func (e cutError) Unwrap() error { return e.cause }
 
 // respond calls serve. If serve returns an error before the response has begun,
 // respond sends the error. If serve returns without a write, respond sends a header
-// with the status 200, as net/http would, so that recorders and faults see it. The error that respond returns is a failure of the
-// registry and not of the client: an error with status 500, or a [cutError].
+// with the status 200, as net/http would, so that recorders and faults see it. The
+// error that respond returns is a failure of the registry and not of the client: an
+// error with status 500, or a [cutError].
 func respond(serve Handler, w *responseWriter, r *Request) error {
 	err := serve(w, r)
 	switch {
 	case err == nil:
-		w.Begin()
+		if !w.hijacked {
+			w.Begin()
+		}
 		return nil
 	case errors.As(err, new(cutError)):
 		return err
@@ -172,7 +177,8 @@ func writeError(w http.ResponseWriter, r *Request, err error) error {
 // its body.
 type responseWriter struct {
 	conn.Writer
-	bytes int64
+	bytes    int64
+	hijacked bool // a middleware has taken the connection
 }
 
 func (w *responseWriter) Write(p []byte) (int, error) {
@@ -192,6 +198,14 @@ func (w *responseWriter) ReadFrom(src io.Reader) (int64, error) {
 
 // Flush implements [http.Flusher], which a middleware may use.
 func (w *responseWriter) Flush() { w.FlushError() }
+
+// Hijack implements [http.Hijacker]. After it, net/http logs an attempt to write the
+// header.
+func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c, buffered, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	w.hijacked = w.hijacked || err == nil
+	return c, buffered, err
+}
 
 // A countingBody counts the bytes of a request's body as they are read.
 type countingBody struct {
