@@ -5,8 +5,10 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -88,5 +90,24 @@ func TestDocumentationIsCounted(t *testing.T) {
 	}
 	if got, want := docLines(t, files), bytes.Count(out, []byte("\n")); got != want {
 		t.Errorf("docLines counts %d lines, go doc -short has %d", got, want)
+	}
+}
+
+// The documentation of each package that users see has an Example.
+func TestPackagesHaveExamples(t *testing.T) {
+	for _, room := range rooms {
+		if internal(room.path) || strings.HasPrefix(room.path, "cmd/") {
+			continue
+		}
+		files, err := filepath.Glob(filepath.Join(root(t), room.path, "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(files, func(file string) bool {
+			content, err := os.ReadFile(file)
+			return err == nil && bytes.Contains(content, []byte("\nfunc Example"))
+		}) {
+			t.Errorf("%s has no Example", room.path)
+		}
 	}
 }
