@@ -9,6 +9,8 @@ import (
 	"testing"
 )
 
+var variable = regexp.MustCompile(`^[A-Z_]+=\S*$`)
+
 // Each command, flag and file in a shell snippet exists.
 func TestShell(t *testing.T) {
 	t.Parallel()
@@ -17,15 +19,18 @@ func TestShell(t *testing.T) {
 		if s.kind != "sh" && !(s.kind == "inline" && strings.HasPrefix(s.code, "go ") && strings.Contains(s.code, " ./")) {
 			continue
 		}
+		dir := root(t)
 		for line := range strings.Lines(s.code) {
 			line, _, _ = strings.Cut(line, " #")
-			dir := root(t)
 			for command := range strings.SplitSeq(line, "&&") {
 				words := strings.Fields(command)
+				for len(words) > 0 && variable.MatchString(words[0]) {
+					words = words[1:]
+				}
 				switch {
 				case len(words) == 0:
 				case words[0] == "cd":
-					dir = filepath.Join(root(t), words[1])
+					dir = filepath.Join(dir, words[1])
 				case words[0] == "go":
 					checkGo(t, s, dir, words[1:], help)
 				case words[0] == "ocireg" && len(words) > 1 && (words[1] == "check" || words[1] == "diff"):
@@ -107,19 +112,21 @@ func checkGo(t *testing.T, s snippet, dir string, args []string, help func(...st
 		case command == "run" && path == "./cmd/ocireg":
 			checkFlags(t, s, rest, flagsOf(t, "Flags"))
 		case command == "test":
-			checkFlags(t, s, rest, text.String()+testFlags(t, dir, path))
+			checkFlags(t, s, rest, text.String()+declaredFlags(t, dir, path, "*_test.go"))
+		case command == "run":
+			checkFlags(t, s, rest, declaredFlags(t, dir, path, "*.go"))
 		}
 		return
 	}
 	checkFlags(t, s, args, text.String())
 }
 
-var flagPattern = regexp.MustCompile(`flag\.\w+\("([\w-]+)"`)
+var flagPattern = regexp.MustCompile(`\b(?:flag|flags|fs|set)\.\w+\((?:&[\w.]+, )?"([\w-]+)"`)
 
-// testFlags returns the flags that the tests of a package declare, as a help text.
-func testFlags(t *testing.T, dir, path string) (text string) {
+// declaredFlags returns the flags that files of a package declare, as a help text.
+func declaredFlags(t *testing.T, dir, path, names string) (text string) {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, path, "*_test.go"))
+	files, err := filepath.Glob(filepath.Join(dir, path, names))
 	if err != nil {
 		t.Fatal(err)
 	}
