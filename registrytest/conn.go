@@ -15,10 +15,10 @@ import (
 	"github.com/ocireg/registry/internal/conn"
 )
 
-// After the server has closed its connections, it waits until its clients have noticed
-// this, for at most noticeTime. A client that is reading notices as soon as it is
-// scheduled, so the server waits readTime more for it. A request fails if its client
-// has not noticed.
+// noticeTime limits how long a server that has closed its connections waits for its
+// clients to notice. For clients that are reading, the server then waits for up to
+// readTime longer, because they notice as soon as they are scheduled. A client that
+// has not noticed may send its next request on a closed connection, which fails.
 const (
 	noticeTime = 50 * time.Millisecond
 	readTime   = 2 * time.Second
@@ -208,8 +208,9 @@ func (c *silentConn) SetLinger(sec int) error {
 // listenTime limits how long a server that starts again waits for its port.
 const listenTime = 5 * time.Second
 
-// listen listens at an address of this machine. If another program has the port,
-// listen waits for it, up to listenTime. For port 0, it tries IPv6 loopback, too.
+// listen listens at an address of this machine. For port 0, it falls back to the IPv6
+// loopback address. For any other port, which another program may have taken, it tries
+// again for up to listenTime.
 func listen(network, address string) (net.Listener, error) {
 	var timeout <-chan time.Time
 	for {

@@ -19,7 +19,8 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// t stands for the *testing.T of a test. The test of all examples ends after them.
+// t stands for the *testing.T of a test. All examples share it, and TestMain ends it
+// after the last example.
 var t = exampleTest{faketb.New(nil)}
 
 type exampleTest struct{ *faketb.TB }
@@ -111,8 +112,8 @@ func ExampleServer_Requests() {
 	// v2
 }
 
-// A client that does not compare the bytes of a manifest with its digest takes
-// damaged ones.
+// A client that does not compare the bytes of a manifest with its digest accepts
+// damaged bytes.
 func ExampleServer_Tamper() {
 	reg := registrytest.NewServer(t)
 	app := reg.Push(t, "team/app:v1", content.Image())
@@ -163,7 +164,8 @@ func ExampleNewNetwork() {
 	// 1 1
 }
 
-// Only the server's own client trusts its certificate, unless that has expired.
+// The server's own client trusts the certificate, unless it has expired. Other clients
+// do not trust it.
 func ExampleWithTLS() {
 	reg := registrytest.NewServer(t, registrytest.WithTLS())
 	expired := registrytest.NewServer(t, registrytest.WithTLS(registrytest.ExpiredCert))
@@ -194,7 +196,7 @@ func ExampleWithInMemory() {
 				t.Fatal(err)
 			}
 			if got := time.Since(start); got != 5*time.Minute {
-				t.Errorf("the client has waited for %v, want 5m0s", got)
+				t.Errorf("the client waited for %v, want 5m0s", got)
 			}
 		})
 	}

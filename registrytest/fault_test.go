@@ -75,7 +75,7 @@ func TestRefuse(t *testing.T) {
 		requireRefused(t, other)
 		s.Stop()
 		s.Start()
-		require.Equal(t, 200, other.Get("/v2/").Status, "Start ends it")
+		require.Equal(t, 200, other.Get("/v2/").Status, "Start ends the outage")
 		undo()
 		require.Equal(t, 200, other.Get("/v2/").Status)
 

@@ -313,7 +313,7 @@ func TestProxy(t *testing.T) {
 		resp.Body.Close()
 		require.Equal(t, http.StatusAccepted, resp.StatusCode)
 	}
-	require.Equal(t, n.Proxy(), n.Proxy(), "Proxy returns one proxy")
+	require.Equal(t, n.Proxy(), n.Proxy(), "every call of Proxy returns the same URL")
 
 	status, body := get(t, c, "http://nowhere.test")
 	require.Equal(t, http.StatusBadGateway, status)

@@ -191,8 +191,8 @@ func (d decision) equal(other decision) bool {
 }
 
 // decide notes that an option sets the named setting. It does nothing if the name
-// is empty. It returns true if an earlier option has set the same value, and an error
-// if an earlier option has set another value.
+// is empty. It returns true if an earlier option set the same value, and an error if
+// one set a different value.
 func (s *settings) decide(thing string, d decision) (again bool, err error) {
 	if thing == "" {
 		return false, nil
@@ -329,15 +329,15 @@ func WithBodies(limit int64) Option {
 }
 
 // WithLastRequests makes a server whose journal keeps only the last n requests, or
-// all if n is 0, see [journal.Journal.KeepLast]. It is for a server that runs for
-// long: a journal grows by about 1 KB with each request.
+// all if n is 0, see [journal.Journal.KeepLast]. Use it for a long-running server: a
+// journal grows by about 1 KB with each request.
 func WithLastRequests(n int) Option {
 	return option{name: "WithLastRequests", once: "limit of the journal", value: n, needJournal: true, set: func(s *settings) { s.last = n }}
 }
 
 // WithoutJournal makes a server that keeps no record of its requests, for a
-// program that runs for long: [Server.Requests] is always empty. An option that
-// needs the requests, such as [WithBodies] or a linter, contradicts WithoutJournal.
+// long-running program: [Server.Requests] is always empty. An option that needs the
+// requests, such as [WithBodies] or a linter, contradicts WithoutJournal.
 func WithoutJournal() Option {
 	return option{name: "WithoutJournal", set: func(s *settings) { s.noJournal = true }}
 }

@@ -43,7 +43,8 @@ func TestOptionsOfAServerAreNoOptionsOfAHandler(t *testing.T) {
 }
 
 // Options that contradict each other fail the test, and so do options that have no
-// meaning, such as a nil store.
+// meaning, such as a nil store. The same option may be given again, and some options
+// combine, such as several WithTLS.
 func TestOptionsThatContradictEachOther(t *testing.T) {
 	t.Parallel()
 	bad := auth.Bearer("ci sing **", "ci dance **")

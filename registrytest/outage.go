@@ -43,7 +43,7 @@ type outage struct {
 }
 
 // begin adds an outage to the network. It returns a function that ends the outage,
-// with an error if the outage has affected too few connections.
+// with an error if the outage affected too few connections.
 func (n *Network) begin(t TB, out *outage, first []int) (end func() error) {
 	t.Helper()
 	name := out.host
@@ -147,7 +147,7 @@ func (c *countdown) begin(t TB, happens string, first []int) (end func() error) 
 }
 
 // number returns the only element of first, the number of connections that a caller
-// gave. If first is anything else, number fails the test.
+// gave. It fails the test if first has several elements, or if the number is below 1.
 func number(t TB, first []int) int {
 	t.Helper()
 	if len(first) > 1 || first[0] < 1 {

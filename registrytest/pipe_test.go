@@ -226,7 +226,7 @@ func TestPipeListener(t *testing.T) {
 		canceled, cancel := context.WithTimeout(ctx, time.Minute)
 		defer cancel()
 		_, err = l.dial(canceled, loopback(49153))
-		require.ErrorIs(t, err, context.DeadlineExceeded, "no call of Accept")
+		require.ErrorIs(t, err, context.DeadlineExceeded, "without a call of Accept, dial waits until its context ends")
 
 		dialed := make(chan error)
 		go func() {

@@ -215,15 +215,15 @@ func (b *logBuffer) close() []string {
 	return lines
 }
 
-// logToTest makes the log of a server go to its test. It returns the option that
-// makes the handler log every request.
+// logToTest sends the log of a server to its test. It returns the option that makes
+// the handler log every request.
 func logToTest(s *Server) registry.Option {
 	s.service.log.live = func(line string) { s.t.Logf("%s: %s", s.Host(), line) }
 	return registry.WithLogger(slog.New(slog.NewTextHandler(&s.service.log, &slog.HandlerOptions{ReplaceAttr: withoutTime})))
 }
 
-// withoutTime removes the time from a log record. The lines of a test's log are in
-// order without it.
+// withoutTime removes the time from a log record. In the log of a test, the order of
+// the lines is enough.
 func withoutTime(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && a.Key == slog.TimeKey {
 		return slog.Attr{}

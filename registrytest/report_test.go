@@ -102,7 +102,7 @@ func TestHangingHandlerFailsTheTest(t *testing.T) {
 		close(release)
 		require.Len(t, tr.Errors(), 1)
 		require.Contains(t, tr.Errors()[0], "get-manifest team/app:v1")
-		require.Contains(t, tr.Errors()[0], "server_test.go", "the stack says where")
+		require.Contains(t, tr.Errors()[0], "server_test.go", "the failure shows the stack")
 		require.Contains(t, tr.Errors()[0], "127.0.0.1:1")
 		require.Less(t, time.Since(began), 2*time.Minute, "waiting is bounded")
 	})
@@ -167,7 +167,7 @@ func TestPanicFailsTheTest(t *testing.T) {
 		})
 		require.Len(t, tr.Errors(), 1)
 		require.Contains(t, tr.Errors()[0], "list-tags team/app: mistake")
-		require.Contains(t, tr.Errors()[0], "server_test.go", "the stack says where")
+		require.Contains(t, tr.Errors()[0], "server_test.go", "the failure shows the stack")
 	})
 }
 

@@ -140,13 +140,13 @@ func endUploads(h http.Handler) { h.(interface{ EndUploads() }).EndUploads() }
 func (s *Server) endWithTest(set *settings, at string) {
 	s.t.Helper()
 	if t, ok := s.t.(interface{ Fail() }); ok {
-		// The cleanup reports the message: there it gets a line of the test.
+		// The cleanup below reports the error, with the line that started the server.
 		s.service.alarm = func(error) { t.Fail() }
 	}
 	s.t.Cleanup(func() {
 		s.t.Helper()
 		// In a bubble, go test prints no line of the user's test for a cleanup.
-		s.end(fmt.Sprintf("the server started at %s has failed: ", at))
+		s.end(fmt.Sprintf("the server started at %s failed: ", at))
 		s.explain()
 		for _, o := range set.afterTest {
 			o.AfterTest(s.t, s)

@@ -25,8 +25,8 @@ func (s *service) served(t *testing.T) int {
 	return len(s.hijacked)
 }
 
-// The server forgets a connection that a fault has reset, so that a server that runs
-// for long does not use more and more memory.
+// The server forgets a connection that a fault reset, so that a long-running server
+// does not use more and more memory.
 func TestResetConnectionIsForgotten(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]Option{"port": nil, "TLS": {WithTLS()}, "in memory": {WithInMemory()}} {

@@ -342,9 +342,9 @@ func TestClientIsTheSameInEveryCall(t *testing.T) {
 	require.Same(t, a.Transport(), b.Transport())
 }
 
-// The error of a refused client says where the test has stopped or closed the
-// server. A typical client runs in a parallel subtest, which outlives the deferred
-// calls of its parent.
+// The error of a refused client says where the test stopped or closed the server. A
+// typical client runs in a parallel subtest, which outlives the deferred calls of its
+// parent.
 func TestClosedServerSaysSo(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string][]registrytest.Option{"port": {ownAddress(t)}, "in memory": {registrytest.WithInMemory()}} {

@@ -204,7 +204,7 @@ func (s *Server) Tamper(t TB, repo string, d digest.Digest, tp Tampering) (undo 
 	t.Helper()
 	s.check(t, "Tamper")
 	if operates(s.Store) {
-		t.Fatalf("registrytest: tampering with %s of %s: the registry behind %s reads it; set a fault, such as Corrupt, or tamper there", d, repo, s.Host())
+		t.Fatalf("registrytest: cannot tamper with %s of %s: %s passes requests on to another registry; set a fault, such as Corrupt, or tamper with the content of that registry", d, repo, s.Host())
 	}
 	ctx := context.Background()
 	size, err := s.Store.StatBlob(ctx, repo, d)

@@ -113,8 +113,8 @@ func TestTamperWithManifest(t *testing.T) {
 	require.Contains(t, body, "v1", "the tag is still there")
 }
 
-// Tampering ends when a client puts the same content again, as it does when it finds
-// the content missing or broken.
+// Tampering ends when a client puts the same content again, as clients do with content
+// that is missing or broken.
 func TestPuttingAgainMends(t *testing.T) {
 	t.Parallel()
 	s := newTamperServer(t)
@@ -182,8 +182,7 @@ func TestTamperingThatMakesNoSense(t *testing.T) {
 	}
 }
 
-// The test fails if no request meets the tampering, because it has tested nothing
-// then.
+// The test fails if no request meets the tampering, because it then tested nothing.
 func TestTamperingWithoutEffectFailsTheTest(t *testing.T) {
 	t.Parallel()
 	s := newTamperServer(t)

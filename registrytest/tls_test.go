@@ -133,8 +133,9 @@ func TestClientCertificates(t *testing.T) {
 				if name != "port" && more == registrytest.OnlyHTTP1 {
 					require.ErrorContains(t, err, "certificate required")
 				}
-				// The function returns the certificate even though the server does not name its CA;
-				// with TLSClientConfig.Certificates, the client would not send it.
+				// The server does not name the CA of this certificate, so the client would not
+				// send it if it were in TLSClientConfig.Certificates. The function returns it
+				// nevertheless.
 				stranger := registrytest.NewServer(t, registrytest.WithTLS()).CA().ClientCert("mallory")
 				tr := with().Transport.(*http.Transport)
 				tr.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {

@@ -62,7 +62,7 @@ func TestForgottenUploadsAreClosed(t *testing.T) {
 			require.EqualValues(t, 2, store.open.Load())
 
 			forget(s)
-			want, open := 0, 0 // Restart has closed the connection.
+			want, open := 0, 0 // Restart closes the connection.
 			if name == "ForgetUploads" {
 				want, open = http.StatusAccepted, 1
 			}
@@ -79,8 +79,8 @@ func TestForgottenUploadsAreClosed(t *testing.T) {
 	}
 }
 
-// A server that is closed ends its upload sessions. The store is then free of their
-// files, although the test may keep it open.
+// A server that is closed ends its upload sessions, so that a store that the test keeps
+// open does not keep their files.
 func TestClosedServerEndsUploads(t *testing.T) {
 	t.Parallel()
 	store := &openStore{Store: memstore.New(), created: make(chan struct{}, 1)}

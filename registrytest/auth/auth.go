@@ -171,10 +171,10 @@ func (a *Auth) Options() []registry.Option {
 
 // Err returns the first error of a function or method that added users, rules or
 // keys before the first call of [Auth.Options], such as [Basic], [Auth.AddUser] and
-// [Auth.Trust]. A caller may ignore such an error, but a test with other rights than
-// it says would test something else: so package registrytest fails the test with
-// the error, and no registry starts. After that call, these methods only return
-// their errors.
+// [Auth.Trust]. A caller may ignore such an error, but the test would then run with
+// rights that differ from those it states. So package registrytest fails the test with
+// the error, and no registry starts. After the call of Options, these methods only
+// return their errors.
 func (a *Auth) Err() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -270,7 +270,7 @@ func (a *Auth) authenticate(r *registry.Request) (identity, error) {
 		}
 		return identity{user: claims.Subject, token: true, scope: claims.Access, all: claims.Everything, foreign: claims.foreign}, nil
 	}
-	return identity{}, errors.New("the credentials have another scheme than the challenge")
+	return identity{}, errors.New("the credentials use a scheme that the challenge does not offer")
 }
 
 // fromCertificate returns the identity of the user that the client's verified

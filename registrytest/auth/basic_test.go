@@ -72,7 +72,7 @@ func TestClientCertificate(t *testing.T) {
 	require.Equal(t, 403, get("DELETE", verified("ci")))
 	require.Equal(t, 401, get("GET", verified("nobody")))
 	unverified := &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{Subject: pkix.Name{CommonName: "ci"}}}}
-	require.Equal(t, 401, get("GET", unverified), "a certificate that the TLS server did not verify")
+	require.Equal(t, 401, get("GET", unverified), "a certificate counts only if the TLS server verified it")
 	r.Revoke("ci")
 	require.Equal(t, 401, get("GET", verified("ci")))
 }
@@ -91,7 +91,7 @@ bob:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=
 	require.Equal(t, 200, get("anna", "secret:with:colons"))
 	require.Equal(t, 401, get("anna", "secret"))
 	require.Equal(t, 200, get("bob", "secret"))
-	require.Equal(t, 401, get("bob", "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ="), "the hash is no password")
+	require.Equal(t, 401, get("bob", "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ="), "the hash is not a password")
 	require.Equal(t, 401, get("bob", ""))
 	require.Equal(t, 403, r.do("DELETE", "/v2/team/app/manifests/v1", basic(auth.Credentials{Username: "bob", Password: "secret"}), "").Code)
 	r.Revoke("bob")

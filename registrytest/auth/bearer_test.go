@@ -67,7 +67,7 @@ func TestBearer(t *testing.T) {
 	narrow := r.tokenOf(basic(few), "repository:team/other:pull,push repository:secret/app:pull")
 	for _, from := range []string{"", "&from=secret/app"} {
 		path := "/v2/team/other/blobs/uploads/?mount=" + string(digest.FromBytes(blob("secret/app"))) + from
-		require.Equal(t, 202, r.do("POST", path, narrow, "").Code, "nothing is mounted from where the user may not pull")
+		require.Equal(t, 202, r.do("POST", path, narrow, "").Code, "a blob is not mounted from a repository that the user may not pull")
 	}
 }
 
@@ -145,7 +145,7 @@ func TestUnknownUsers(t *testing.T) {
 	require.PanicsWithValue(t, `auth: IdentityToken: no user "nobody" was added; call User or AddUser first`, func() { a.IdentityToken("nobody") })
 	a.User("ci")
 	a.Revoke("ci")
-	require.NotPanics(t, func() { a.Revoke("ci") }, "twice")
+	require.NotPanics(t, func() { a.Revoke("ci") }, "a user may be revoked twice")
 }
 
 func TestMisbehaviour(t *testing.T) {
@@ -155,9 +155,9 @@ func TestMisbehaviour(t *testing.T) {
 		r := newReg(t, auth.Bearer())
 		ci := r.User("ci")
 		r.SetSkew(time.Hour)
-		require.Equal(t, 401, get(r, r.tokenOf(basic(ci), scope)), "not valid yet")
+		require.Equal(t, 401, get(r, r.tokenOf(basic(ci), scope)), "the token is not valid yet")
 		r.SetSkew(-time.Hour)
-		require.Equal(t, 401, get(r, r.tokenOf(basic(ci), scope)), "expired already")
+		require.Equal(t, 401, get(r, r.tokenOf(basic(ci), scope)), "the token has expired already")
 		r.SetSkew(0)
 		require.Equal(t, 200, get(r, r.tokenOf(basic(ci), scope)))
 	})
@@ -198,8 +198,8 @@ func TestRecord(t *testing.T) {
 	require.Equal(t, "repository:team/app:pull", last.Request.Scope)
 }
 
-// With a path prefix, the token service is below the prefix, also with another
-// TokenPath.
+// With a path prefix, the token service is below the prefix, even if TokenPath is not
+// the default.
 func TestTokenPath(t *testing.T) {
 	t.Parallel()
 	a := auth.Bearer()

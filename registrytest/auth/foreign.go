@@ -98,7 +98,7 @@ func (k webKey) public() (crypto.PublicKey, error) {
 	case "RSA":
 		n, e := number(k.N), number(k.E)
 		if n.Sign() == 0 || !e.IsInt64() || e.Int64() < 2 || e.Int64() > 1<<31-1 {
-			return nil, errors.New("n or e is not a number of an RSA key")
+			return nil, errors.New("n or e is not valid for an RSA key")
 		}
 		return &rsa.PublicKey{N: n, E: int(e.Int64())}, nil
 	case "EC":
@@ -118,7 +118,7 @@ func (k webKey) public() (crypto.PublicKey, error) {
 	case "OKP":
 		x, err := base64.RawURLEncoding.DecodeString(k.X)
 		if k.Curve != "Ed25519" || err != nil || len(x) != ed25519.PublicKeySize {
-			return nil, errors.New("the key is not one of Ed25519")
+			return nil, errors.New("the key is not an Ed25519 key")
 		}
 		return ed25519.PublicKey(x), nil
 	}

@@ -170,7 +170,7 @@ func TestRightsOfAnotherIssuer(t *testing.T) {
 	require.Equal(t, 401, r.do("GET", "/v2/_catalog", token, "").Code)
 	secret := string(digest.FromBytes(blob("secret/app")))
 	for _, from := range []string{"", "&from=secret/app"} {
-		require.Equal(t, 202, r.do("POST", "/v2/team/app/blobs/uploads/?mount="+secret+from, token, "").Code, "nothing to mount")
+		require.Equal(t, 202, r.do("POST", "/v2/team/app/blobs/uploads/?mount="+secret+from, token, "").Code, "a blob is not mounted from a repository that the token does not cover")
 	}
 	catalog := bearer(signed(t, "ES256", k.private, nil, claimsOf(auth.Scope{Type: "registry", Name: "catalog", Actions: []string{"*"}})))
 	require.Contains(t, r.do("GET", "/v2/_catalog", catalog, "").Body.String(), "secret/app")

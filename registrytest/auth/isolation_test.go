@@ -58,8 +58,8 @@ func oneLayout(t *testing.T) *layout.Store {
 	return s
 }
 
-// attacks returns manifests that refer to content with the digest d, each in
-// another way. The key describes the way; the value has the media type and
+// attacks returns manifests that refer to content with the digest d, each in a
+// different way. The key describes the way; the value has the media type and
 // members of the JSON.
 func attacks(d string) map[string][2]string {
 	descriptor := func(mediaType, more string) string {
@@ -220,7 +220,7 @@ func TestRepositoriesOfALayoutInATree(t *testing.T) {
 	for _, path := range []string{"/v2/priv/x/manifests/v1", "/v2/priv/x/manifests/secret", "/v2/priv/x/tags/list"} {
 		require.Equal(t, 401, r.do("GET", path, nil, "").Code, path)
 	}
-	require.Equal(t, 404, r.do("GET", "/v2/priv/x/manifests/v1", owner, "").Code, "the name of an entry of pub/x")
+	require.Equal(t, 404, r.do("GET", "/v2/priv/x/manifests/v1", owner, "").Code, "an entry of pub/x adds no tag to priv/x")
 }
 
 const shareBlobs = "but the repositories of this store share their blobs"

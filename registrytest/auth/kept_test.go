@@ -52,8 +52,8 @@ func TestAuthKeepsTheLast(t *testing.T) {
 	require.LessOrEqual(t, cap(a.grants), 3*maxKept)
 }
 
-// Clients that request as much as they can do not make an Auth keep more than
-// maxKeptSize for its grants.
+// Even if clients request as much as they can, the grants of an Auth take little more
+// memory than maxKeptSize.
 func TestAuthKeepsLittle(t *testing.T) {
 	// Not parallel: the test measures memory.
 	a := Bearer("anonymous pull **")

@@ -129,7 +129,7 @@ func (l *RateLimit) use(client string, length time.Duration, now time.Time) (rem
 // A Quota limits the number of bytes that each client may push, and identifies
 // clients like a [RateLimit]. Further pushes get the response 403 with the code
 // DENIED. Deleting content does not reduce the number. A Quota uses memory for
-// each client that has pushed. The zero Quota permits no bytes, as one
+// each client that has pushed. The zero Quota permits no bytes, like one
 // that is used up. For no limit, leave the Quota out.
 type Quota struct {
 	// Bytes is the number of bytes that a client may push. If it is 0, a client may

@@ -20,13 +20,13 @@ func TestImmutable(t *testing.T) {
 	require.NoError(t, open.Allow("anonymous * **"))
 	r := newReg(t, open, auth.Immutable{Tags: []string{"team/**:v*", "public/app:**"}}.Options()...)
 	require.Equal(t, 201, put(r, "/v2/team/app/manifests/v2", nil, `{"n":1}`).Code)
-	require.Equal(t, 201, put(r, "/v2/team/app/manifests/v2", nil, `{"n":1}`).Code, "the same again")
+	require.Equal(t, 201, put(r, "/v2/team/app/manifests/v2", nil, `{"n":1}`).Code, "the same manifest may be pushed again")
 	w := put(r, "/v2/team/app/manifests/v2", nil, `{"n":2}`)
 	require.Equal(t, 409, w.Code)
 	require.Equal(t, "DENIED", code(t, w))
 	body := `{"n":2}`
 	require.Equal(t, 409, put(r, "/v2/team/app/manifests/"+string(digest.FromString(body))+"?tag=new&tag=v2", nil, body).Code)
-	require.Equal(t, 404, r.do("GET", "/v2/team/app/manifests/new", nil, "").Code, "all or nothing")
+	require.Equal(t, 404, r.do("GET", "/v2/team/app/manifests/new", nil, "").Code, "a refused push adds none of its tags")
 	require.Equal(t, 404, r.do("GET", "/v2/team/app/manifests/"+string(digest.FromString(body)), nil, "").Code)
 	require.Equal(t, 201, put(r, "/v2/team/app/manifests/latest", nil, `{"n":1}`).Code)
 	require.Equal(t, 201, put(r, "/v2/team/app/manifests/latest", nil, `{"n":2}`).Code)
@@ -57,7 +57,7 @@ func TestRateLimit(t *testing.T) {
 		w := r.do("GET", path, ci, "")
 		require.Equal(t, 429, w.Code)
 		require.Equal(t, "TOOMANYREQUESTS", code(t, w))
-		require.Equal(t, "60", w.Header().Get("Retry-After"), "rounded up")
+		require.Equal(t, "60", w.Header().Get("Retry-After"), "the seconds are rounded up")
 		require.Equal(t, 200, r.do("HEAD", path, ci, "").Code, "a HEAD does not count")
 		require.Equal(t, 200, r.do("GET", path, nil, "").Code, "an address has a limit of its own")
 		time.Sleep(59*time.Second + 499*time.Millisecond)
@@ -71,7 +71,7 @@ func TestRateLimit(t *testing.T) {
 
 		short := &auth.RateLimit{Limit: 1, Window: 1500 * time.Millisecond}
 		r = newReg(t, a, short.Options()[0])
-		require.Equal(t, "1;w=2", r.do("GET", path, nil, "").Header().Get("RateLimit-Limit"), "rounded up")
+		require.Equal(t, "1;w=2", r.do("GET", path, nil, "").Header().Get("RateLimit-Limit"), "the length of the window is rounded up")
 	})
 }
 

@@ -170,11 +170,11 @@ func TestLimitsAreOptions(t *testing.T) {
 		resp.Body.Close()
 		return resp.StatusCode
 	}
-	require.Equal(t, 409, put(`{"a":1}`), "immutable")
+	require.Equal(t, 409, put(`{"a":1}`), "the tag is immutable")
 	require.Equal(t, 403, put(`{"a":1}`), "7 bytes of 10 are used")
 }
 
-// A token service may have another host than the registry, like auth.docker.io.
+// The token service may have a host of its own, such as auth.docker.io.
 func TestTokenServiceOnAnotherHost(t *testing.T) {
 	a := auth.BearerAlways("anonymous pull library/**")
 	a.Realm, a.Service = "https://auth.docker.io/token", "registry.docker.io"

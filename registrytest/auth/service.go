@@ -70,8 +70,8 @@ func (a *Auth) Grants() []Grant {
 	return slices.Clone(a.grants)
 }
 
-// ExpireTokens makes all access tokens expire that were issued until now.
-// Refresh tokens stay valid; see [Auth.Revoke].
+// ExpireTokens makes all access tokens issued so far expire. Refresh tokens stay
+// valid; see [Auth.Revoke].
 func (a *Auth) ExpireTokens() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -137,8 +137,8 @@ func (a *Auth) checkStatic(token string) (name string, ok bool) {
 	return u.name, true
 }
 
-// TokenHandler returns a handler that serves only the token service, for another
-// host than the registry's. Set Realm to its URL.
+// TokenHandler returns a handler that serves only the token service, for a host
+// other than the registry's. Set Realm to its URL.
 func (a *Auth) TokenHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
 		r := &registry.Request{Request: hr, Op: registry.GetToken}
@@ -189,7 +189,7 @@ func (a *Auth) serveToken(w http.ResponseWriter, r *registry.Request) error {
 	case http.MethodPost:
 		t, err = a.readPost(w, r)
 	default:
-		return &registry.Error{Code: registry.CodeUnsupported, Header: http.Header{"Allow": {"GET, POST"}}, Message: "the token service has GET and POST only"}
+		return &registry.Error{Code: registry.CodeUnsupported, Header: http.Header{"Allow": {"GET, POST"}}, Message: "the token service accepts only GET and POST"}
 	}
 	if err != nil {
 		return err

@@ -70,7 +70,7 @@ func TestTokenService(t *testing.T) {
 		require.Equal(t, 401, post(url.Values{"grant_type": {"password"}, "username": {"x"}, "password": {"y"}}).Code)
 		require.Equal(t, 401, post(url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"x"}}).Code)
 		require.Equal(t, 401, post(url.Values{"grant_type": {"refresh_token"}}).Code)
-		require.Equal(t, 400, r.do("POST", "/token?grant_type=password&username=ci&password="+ci.Password, nil, "").Code, "credentials in a URL are not taken")
+		require.Equal(t, 400, r.do("POST", "/token?grant_type=password&username=ci&password="+ci.Password, nil, "").Code, "the token service ignores credentials in a URL")
 		require.Equal(t, 401, r.do("GET", "/token", basic(auth.Credentials{Username: "ci", Password: "x"}), "").Code)
 		require.Equal(t, 405, r.do("DELETE", "/token", nil, "").Code)
 		big := url.Values{"grant_type": {"password"}, "username": {strings.Repeat("x", 1<<20)}}
@@ -96,8 +96,8 @@ func TestTokenService(t *testing.T) {
 	})
 }
 
-// Like Docker Hub, the registry sends an anonymous client a challenge for every
-// request. Its token service issues tokens without credentials.
+// Like Docker Hub, the registry answers every request without a token with a
+// challenge. Its token service issues tokens to clients without credentials.
 func TestBearerAlways(t *testing.T) {
 	r := newReg(t, auth.BearerAlways("anonymous pull public/**"))
 	manifest := "/v2/public/app/manifests/v1"
@@ -130,11 +130,11 @@ func TestAccessToken(t *testing.T) {
 		require.Empty(t, r.Grants(), "the token service issued nothing")
 
 		time.Sleep(5 * time.Minute)
-		require.Equal(t, 401, get("team/app", token), "expired")
+		require.Equal(t, 401, get("team/app", token), "the token has expired")
 		token = bearer(r.AccessToken("ci", "repository:team/app:pull repository:team/b:pull"))
 		require.Equal(t, 200, get("team/app", token))
 		r.ExpireTokens()
-		require.Equal(t, 401, get("team/app", token), "expired by the test")
+		require.Equal(t, 401, get("team/app", token), "ExpireTokens makes the token expire")
 
 		require.PanicsWithValue(t, `auth: AccessToken: no user "nobody" was added; call User or AddUser first`, func() { r.AccessToken("nobody") })
 		require.PanicsWithValue(t, `auth: AccessToken: "team/app" is not a scope; want one like "repository:team/app:pull"`, func() { r.AccessToken("ci", "team/app") })

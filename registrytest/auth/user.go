@@ -17,7 +17,7 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// A user is an account. Each time it is added, it gets another generation, which
+// A user is an account. Each time it is added, it gets a new generation, which
 // invalidates earlier tokens.
 type user struct {
 	name       string
@@ -33,9 +33,9 @@ type Credentials struct {
 	Username, Password string
 }
 
-// User adds a user with a random password, as [Auth.AddUser] does with a given one,
-// and returns both. It is for tests, in one line: for each error of AddUser, it
-// panics, as [regexp.MustCompile] does.
+// User adds a user with a random password, and returns the name and the password. It
+// is [Auth.AddUser] for a test that wants only one line: instead of returning an
+// error, it panics, as [regexp.MustCompile] does.
 func (a *Auth) User(name string, rules ...string) Credentials {
 	c := Credentials{name, rand.Text()}
 	if err := a.AddUser(c, rules...); err != nil {

@@ -192,7 +192,7 @@ func subjectDigest(d digest.Digest) func(*ocispec.Manifest) {
 	}
 }
 
-// withProperty returns the image with another member in the JSON of its
+// withProperty returns the image with one more member in the JSON of its
 // manifest.
 func (t *registryTest) withProperty(i testImage, property string) testImage {
 	i.content = slices.Concat(bytes.TrimSuffix(i.content, []byte("}")), []byte(","+property+"}"))

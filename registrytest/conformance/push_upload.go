@@ -53,7 +53,7 @@ var uploadRequirements = []Requirement{
 			repo := t.repo()
 			u := t.chunked(repo)
 			if u.chunk == defaultChunk {
-				u.chunk = 1 // The registry has announced no minimum.
+				u.chunk = 1 // The registry announced no minimum above defaultChunk.
 			}
 			content := t.bytes(2*u.chunk + 1)
 			t.sendChunks(u, content[:2*u.chunk])

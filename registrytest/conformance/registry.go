@@ -152,7 +152,7 @@ const (
 	imageSpecCommit = "13cff54902ec9ad6320cbc487a685b66fcd67171"
 )
 
-// These prefixes mark sections of other documents than the distribution spec.
+// These prefixes mark sections of documents other than the distribution spec.
 // Docker's document is the origin of that spec, and clients still use parts of
 // it that the spec omits.
 const (
@@ -217,8 +217,8 @@ func (r Requirement) Check(tb TB, target Target) {
 	}
 }
 
-// checkWith is Check with a list of referrers, which is pushed if the requirement is
-// the first to need it.
+// checkWith checks that the target meets the requirement, even if the requirement does
+// not apply. Requirements that need a largeList share list: the first of them pushes it.
 func (r Requirement) checkWith(tb TB, target Target, list *largeList) {
 	tb.Helper()
 	t := &registryTest{TB: tb, requirement: r, target: target, client: target.Client, list: list}

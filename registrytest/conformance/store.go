@@ -94,7 +94,7 @@ func (t *storeTest) bytes(n int) []byte {
 	return b
 }
 
-// A goroutineTB is a [testing.TB] for a goroutine that a test has started. Its
+// A goroutineTB is a [testing.TB] for a goroutine that a test started. Its
 // methods Fatal and Fatalf end that goroutine, since only the goroutine of the
 // test itself may call FailNow. After close, it ignores failures, because a
 // stuck goroutine may continue after the test.
@@ -215,8 +215,8 @@ func (t *storeTest) each(list iter.Seq2[string, error], use func(t *storeTest)) 
 	return n
 }
 
-// leave iterates over a list and breaks at its first item. It fails the test if
-// the list continues.
+// leave iterates over a list and breaks at its first item. It fails the test if the
+// list is empty or continues.
 func leave[T any](t *storeTest, method string, list iter.Seq2[T, error]) {
 	t.Helper()
 	yielded := 0
@@ -225,7 +225,7 @@ func leave[T any](t *storeTest, method string, list iter.Seq2[T, error]) {
 		return false
 	})
 	if yielded != 1 {
-		t.Errorf("%s calls yield %d times, although the first call returned false", method, yielded)
+		t.Errorf("%s calls yield %d times; want 1, since the first call returns false", method, yielded)
 	}
 }
 

@@ -68,7 +68,7 @@ var blobRules = []rule{
 					t.Fatalf("after %d bytes were written, ReadAt(%d bytes, %d) = %d, %v", written+50_000, len(p), off, n, err)
 				}
 				if !bytes.Equal(p, content[off:written+50_000]) {
-					t.Fatalf("after %d bytes were written, ReadAt at offset %d reads other bytes", written+50_000, off)
+					t.Fatalf("after %d bytes were written, ReadAt at offset %d reads wrong bytes", written+50_000, off)
 				}
 			}
 		}

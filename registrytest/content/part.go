@@ -291,7 +291,7 @@ func Annotation(key, value string) Part {
 	return part(func(r *recipe) { r.annotations = with(r.annotations, key, value) })
 }
 
-// with returns a copy of the annotations with one annotation more.
+// with returns a copy of the annotations with one more annotation.
 func with(annotations map[string]string, key, value string) map[string]string {
 	annotations = maps.Clone(annotations)
 	if annotations == nil {

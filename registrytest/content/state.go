@@ -254,7 +254,7 @@ func missing(ctx context.Context, s registry.Store, repo string, c *Content, wan
 func differ(got registry.Manifest, want *Content) string {
 	switch {
 	case got.Digest != want.Digest || want.Manifest != nil && !bytes.Equal(got.Content, want.Manifest):
-		return fmt.Sprintf("has another manifest:\n  want %s\n  got  %s\n%s",
+		return fmt.Sprintf("has a different manifest:\n  want %s\n  got  %s\n%s",
 			inBrief(want.MediaType, want.Digest, want.Size),
 			inBrief(got.MediaType, got.Digest, int64(len(got.Content))),
 			manifestDiff(want.Manifest, got.Content))

@@ -92,7 +92,7 @@ func TestFailureMessages(t *testing.T) {
 		"fatal: content: listing the referrers of team/app:":                                             func(t TB) { s.Referrers(t, "team/app:") },
 		"fatal: content: listing the referrers of team/app: reading team/app: the reference has neither": func(t TB) { s.Referrers(t, "team/app") },
 		"error: content: reading team/app:v3: ":                                                          func(t TB) { s.CheckTag(t, "team/app:v3", app) },
-		"error: content: team/app:v1 has another manifest":                                               func(t TB) { s.CheckTag(t, "team/app:v1", Image(Seed(1))) },
+		"error: content: team/app:v1 has a different manifest":                                           func(t TB) { s.CheckTag(t, "team/app:v1", Image(Seed(1))) },
 		"error: content: reading team/app:v1: broken":                                                    func(t TB) { broken.CheckTag(t, "team/app:v1", app) },
 		"fatal: content: checking repository team/app: tag v1: broken":                                   func(t TB) { broken.CheckRepository(t, "team/app", nil) },
 		`error: content: team/app:v1 has media type "` + app.MediaType + `", want "a/b"`:                 func(t TB) { other := app; other.MediaType = "a/b"; s.CheckTag(t, "team/app:v1", other) },
@@ -114,7 +114,7 @@ func TestDifferencesAreShown(t *testing.T) {
 	s := State{memstore.New()}
 	got := s.Push(t, "app:v1", Image(Annotation("version", "1"), Annotation("z", "same")))
 	want := Image(Annotation("version", "2"), Annotation("z", "same"))
-	require.Equal(t, `error: content: app:v1 has another manifest:
+	require.Equal(t, `error: content: app:v1 has a different manifest:
   want `+string(want.Digest)+`, application/vnd.oci.image.manifest.v1+json, `+fmt.Sprint(want.Size)+` bytes
   got  `+string(got.Digest)+`, application/vnd.oci.image.manifest.v1+json, `+fmt.Sprint(got.Size)+` bytes
   … 13 lines that are the same
@@ -130,7 +130,7 @@ func TestDifferencesAreShown(t *testing.T) {
 
 	// If the wanted content has only a digest, the message has no lines of manifests.
 	byDigest := said(func(t TB) { s.CheckTag(t, "app:v1", Content{Digest: want.Digest}) })
-	require.Contains(t, byDigest, "has another manifest")
+	require.Contains(t, byDigest, "has a different manifest")
 	require.NotContains(t, byDigest, "annotations")
 
 	// Messages cut long differences, and replace bytes that are not UTF-8.
@@ -165,7 +165,7 @@ func TestCheckRepositorySeesEverything(t *testing.T) {
 	check("unexpected manifest "+line(sigOfSig)+", a referrer of "+string(sig.Digest), tags, sig)
 	check("missing tag v2: "+line(app), map[string]Content{"all": index, "v1": app, "v2": app}, sig, sigOfSig)
 	check("unexpected tag v1: "+line(app), map[string]Content{"all": index}, sig, sigOfSig)
-	check("tag v1 has another manifest:\n  want "+line(arm)+"\n  got  "+line(app)+"\n"+manifestDiff(arm.Manifest, app.Manifest),
+	check("tag v1 has a different manifest:\n  want "+line(arm)+"\n  got  "+line(app)+"\n"+manifestDiff(arm.Manifest, app.Manifest),
 		map[string]Content{"all": index, "v1": arm}, sig, sigOfSig)
 	more := Image(Seed(1))
 	check("missing manifest "+line(more)+": "+errorOf(s, "app", more)+

@@ -147,7 +147,7 @@ func putBlob(ctx context.Context, s registry.Store, repo string, d digest.Digest
 		return err
 	}
 	if !verifier.Verified() {
-		return errors.New("the content has another digest")
+		return errors.New("the content does not match the digest")
 	}
 	return w.Commit(ctx, d)
 }

@@ -125,7 +125,7 @@ func TestErrorsOfPut(t *testing.T) {
 		"broken":        {ref: "app", content: Image(Platform("x")), want: `putting app: building the content: "x" is not a platform`},
 		"digest":        {ref: "app@" + string(digest.FromString("")), content: app, want: "the content has the digest " + string(app.Digest)},
 		"nothing":       {ref: "app", content: Content{Digest: app.Digest}, want: "the content has no manifest, only its digest"},
-		"wrong content": {ref: "app", content: Image(tampered), want: "blob " + string(tampered.Digest) + ": the content has another digest"},
+		"wrong content": {ref: "app", content: Image(tampered), want: "blob " + string(tampered.Digest) + ": the content does not match the digest"},
 		"stat":          {store: failing{on: "stat", err: broken}, ref: "app", content: app, want: "blob " + string(app.Config.Digest) + ": broken"},
 		"mount":         {store: failing{on: "mount", err: broken}, ref: "app", content: app, want: "blob " + string(app.Config.Digest) + ": broken"},
 		"create":        {store: failing{on: "create", err: broken}, ref: "app", content: app, want: "blob " + string(app.Config.Digest) + ": broken"},

@@ -240,7 +240,7 @@ type newTampering struct {
 // tamper serves POST /v1/tamper: it damages stored content.
 func (c *Control) tamper(r *call, in newTampering) (any, error) {
 	if c.behind() {
-		return nil, jsonapi.Fail(http.StatusConflict, "the content is that of the registry behind this one, which reads it; set a fault with corrupt=0, or tamper there")
+		return nil, jsonapi.Fail(http.StatusConflict, "the content is that of the registry behind this one; set a fault with corrupt=0, or tamper with the content of that registry")
 	}
 	if in.Ref != "" {
 		ref, err := names.ParseReference(in.Ref)

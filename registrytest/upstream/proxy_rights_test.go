@@ -108,6 +108,6 @@ func TestTamperingIsRefused(t *testing.T) {
 	app := behind.Push(t, "app:v1", content.Image())
 	reg := registrytest.NewServer(t, upstream.NewProxy(behind.URL))
 	tb := faketb.Try(t, func(tb *faketb.TB) { reg.Tamper(tb, "app", app.Digest, registrytest.Dropped()) })
-	require.Contains(t, strings.Join(tb.Errors(), "\n"), "reads it; set a fault, such as Corrupt, or tamper there")
+	require.Contains(t, strings.Join(tb.Errors(), "\n"), "passes requests on to another registry; set a fault, such as Corrupt, or tamper with the content of that registry")
 	require.Zero(t, reg.Requests().Len()+behind.Requests().Len())
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// created returns the time at which the documents say that they were made, that
-// of all content.
+// created returns the time of creation in the documents. It is the same as in
+// package content.
 func created() time.Time { return time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 const (
@@ -120,7 +120,7 @@ type object map[string]any
 func marshal(v any) []byte {
 	raw, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // Objects have only strings, numbers, times and objects in them.
+		panic(err) // Only a bug in this package can cause this.
 	}
 	return raw
 }
