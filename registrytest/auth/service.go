@@ -62,7 +62,7 @@ func (a *Auth) keep(g Grant) {
 }
 
 // Grants returns the tokens that the token service issued, oldest first. It
-// returns at most the last 10,000, and fewer if clients have requested
+// returns at most the last 10,000, and fewer if clients requested
 // thousands of scopes at once.
 func (a *Auth) Grants() []Grant {
 	a.mu.Lock()

@@ -57,7 +57,7 @@ func (a *Auth) AddUser(c Credentials, rules ...string) error {
 }
 
 // add parses the rules and adds the user u, in place of a user with the same name.
-// If it returns an error, it has added no user.
+// If it returns an error, it adds no user.
 func (a *Auth) add(u *user, rules []string) error {
 	if err := checkName(u.name); err != nil {
 		return err

@@ -67,7 +67,7 @@ func TestBrokenRegistriesAreFound(t *testing.T) {
 	// TestFailureNamesTheStepThatFailed shows that this requirement can fail. A
 	// registry that violates it violates most others, too.
 	delete(unproven, "upload starts with 202 and Location")
-	require.Empty(t, unproven, "requirements that no broken registry shows to fail")
+	require.Empty(t, unproven, "no broken registry violates these requirements")
 }
 
 // good returns a correct registry on an empty memstore.
@@ -82,7 +82,7 @@ func path(method, text string) func(*http.Request) bool {
 }
 
 // when returns a correct registry, except that the function serve responds to each
-// request that the function is reports true for.
+// request r for which is(r) is true.
 func when(is func(*http.Request) bool, serve func(w http.ResponseWriter, r *http.Request, good http.Handler), opts ...registry.Option) http.Handler {
 	h := good(opts...)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -14,8 +14,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// A recorder is a [testing.TB] that collects failures. With it, a test expects a
-// rule to fail.
+// A recorder is a [testing.TB] that collects the failures of a rule, so that a test
+// can require them. A skip counts as a failure.
 type recorder struct {
 	testing.TB
 	mu       sync.Mutex
@@ -99,7 +99,7 @@ func TestRulesNoticeAlterations(t *testing.T) {
 	}
 	check(slices.Concat(blobAlterations, manifestAlterations, listAlterations, concurrencyAlterations), time.Minute)
 	check(stuckAlterations, 100*time.Millisecond)
-	require.Empty(t, unproven, "rules that no alteration shows to fail")
+	require.Empty(t, unproven, "no alteration breaks these rules")
 }
 
 // After a timeout, the remaining goroutine reports no failures, since its test

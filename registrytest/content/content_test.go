@@ -138,9 +138,9 @@ func checkContent(t *testing.T, c Content) {
 		checkContent(t, child)
 	}
 	if manifest.Image(c.MediaType) {
-		require.NotNil(t, doc.Layers, "null is no list of layers")
+		require.NotNil(t, doc.Layers, "layers is a list, not null")
 	} else {
-		require.NotNil(t, doc.Manifests, "null is no list of manifests")
+		require.NotNil(t, doc.Manifests, "manifests is a list, not null")
 	}
 	for _, b := range c.ownBlobs() {
 		d, err := b.Digest.Algorithm().FromReader(b.Open())

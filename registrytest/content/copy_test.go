@@ -18,7 +18,7 @@ import (
 )
 
 // fill puts content of every kind into a store. It returns the content of repository
-// team/app: by tag, and that without a tag.
+// team/app: the tagged content by tag, and the rest.
 func fill(t *testing.T, s State) (tagged map[string]Content, untagged []Content) {
 	app, arm, old := Image(Layers(2)), Image(Docker(), Platform("linux/arm64")), Image(Seed(9))
 	sig := refer(app, Bytes("a/b", []byte("signature")))

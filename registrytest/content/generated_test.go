@@ -80,7 +80,7 @@ func TestGeneratedBlobsAreBlobs(t *testing.T) {
 	require.NoError(t, err)
 	d, err = digest.FromReader(r)
 	require.NoError(t, err)
-	require.Equal(t, b.Digest, d, "readers that are open go on")
+	require.Equal(t, b.Digest, d, "an open reader goes on after the blob was deleted")
 	require.NoError(t, r.Close())
 
 	// A client may push the same bytes to another repository, and delete them there.

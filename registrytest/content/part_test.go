@@ -8,7 +8,8 @@ import (
 	"github.com/ocireg/registry/internal/typecheck"
 )
 
-// A call of Image, Artifact or Index with a part that does not fit does not compile.
+// A call of Image, Artifact, Index or a function of package referrer compiles only if
+// all of its parts fit.
 func TestPartsCompileWhereTheyBelong(t *testing.T) {
 	t.Parallel()
 	check := typecheck.New(t, []string{

@@ -276,8 +276,8 @@ func copyBlob(ctx context.Context, dst, src registry.Store, repo string, b Blob)
 	return putBlob(ctx, dst, repo, b.Digest, b.Size, r)
 }
 
-// sourceOf returns the source of a blob, if PutBlob has given that source to the store
-// which returned the reader r.
+// sourceOf returns the source of the blob that r reads, if PutBlob gave that source to
+// the store that returned r.
 func sourceOf(r io.Reader) (source, bool) {
 	section, ok := r.(interface {
 		Outer() (r io.ReaderAt, off, n int64)

@@ -20,7 +20,8 @@ import (
 	"github.com/ocireg/registry/registrytest/control"
 )
 
-// The API refuses requests that a web page could send, even with the token.
+// The API refuses requests that a web page of another origin could send, even with
+// the token.
 func TestWebPagesAreRefused(t *testing.T) {
 	t.Parallel()
 	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
@@ -291,6 +292,6 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 	if after := runtime.NumGoroutine(); after > before {
 		stacks := make([]byte, 1<<20)
-		t.Fatalf("%d goroutines, and %d before:\n%s", after, before, stacks[:runtime.Stack(stacks, true)])
+		t.Fatalf("the test left goroutines: %d now, %d before:\n%s", after, before, stacks[:runtime.Stack(stacks, true)])
 	}
 }

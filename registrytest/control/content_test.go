@@ -48,7 +48,7 @@ func TestContentOfJSON(t *testing.T) {
 		status, body := a.pull(t, "/v2/team-7/app/manifests/v1")
 		require.Equal(t, 200, status)
 		require.Equal(t, string(want.Manifest), body)
-		require.Equal(t, got, a.do(t, 201, "POST", "/v1/content", seed), "the same again")
+		require.Equal(t, got, a.do(t, 201, "POST", "/v1/content", seed), "the same recipe makes the same content")
 		for _, body := range []string{
 			`{"ref": "x"}`, `{"ref": "X:v1", "image": {}}`, `{"ref": "x:v1", "image": {}, "artifact": {}}`,
 			`{"ref": "x:v1", "image": {"layers": -1}}`, `{"ref": "x:v1", "image": {"layers": 1001}}`, `{"ref": "x:v1", "image": {"layerSizes": [99999999999999]}}`,
@@ -97,7 +97,7 @@ func TestContentOfArchive(t *testing.T) {
 		if memory {
 			require.Equal(t, []string{"team-7/app"}, repositories(t, a.reg.Store))
 			a.refused(t, 400, "PUT", "/v1/content", "no archive")
-			require.Equal(t, []string{"team-7/app"}, repositories(t, a.reg.Store), "nothing changes")
+			require.Equal(t, []string{"team-7/app"}, repositories(t, a.reg.Store), "a refused archive changes nothing")
 		}
 		a.refused(t, 400, "POST", "/v1/content", "")
 		a.refused(t, 400, "POST", "/v1/content", "\x1f\x8bx")
@@ -197,8 +197,8 @@ func pack(t testing.TB, headers ...tar.Header) string {
 }
 
 // The registry imports an archive that tar makes of a layout directory, as
-// docs/control.md shows. A reset of a registry in memory removes the content
-// again.
+// docs/control.md shows. A reset of a registry in memory removes the content, and a
+// snapshot restores it.
 func TestContentOfDirectory(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, control.Config{})
@@ -224,8 +224,8 @@ func TestContentOfDirectory(t *testing.T) {
 	require.Equal(t, []string{"team-7/app"}, repositories(t, b.reg.Store))
 }
 
-// An import refuses file names outside of the archive, and small archives that
-// unpack to more than the limit.
+// An import refuses links, special files and file names outside of the archive, and
+// small archives that unpack to more than the limit.
 func TestHostileArchives(t *testing.T) {
 	t.Parallel()
 	secret := t.TempDir() + "/secret"
@@ -255,7 +255,7 @@ func TestHostileArchives(t *testing.T) {
 			tar.Header{Name: "index.json", Typeflag: tar.TypeReg, Linkname: index},
 			tar.Header{Name: blob, Typeflag: to.kind, Linkname: to.link})
 		problem := a.refused(t, 400, "POST", "/v1/content", archive)
-		require.NotContains(t, problem, os.TempDir()+"/import-", "the path of the temporary file stays here: "+name)
+		require.NotContains(t, problem, os.TempDir()+"/import-", "the error does not name the temporary file: "+name)
 		require.Empty(t, repositories(t, a.reg.Store), name)
 	}
 	var bomb bytes.Buffer

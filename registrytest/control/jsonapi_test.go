@@ -84,7 +84,7 @@ func TestJSONAPI(t *testing.T) {
 		require.Equal(t, test.status, w.Code, "%v: %s", test, w.Body)
 		require.Equal(t, test.want, strings.TrimSpace(w.Body.String()), test)
 	}
-	require.PanicsWithValue(t, http.ErrAbortHandler, func() { send("GET", "/v1/cut", "") }, "a part of a response is cut")
+	require.PanicsWithValue(t, http.ErrAbortHandler, func() { send("GET", "/v1/cut", "") }, "the API cuts a response that has begun")
 }
 
 // An API of package jsonapi without a token refuses every request.

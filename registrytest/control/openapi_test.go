@@ -76,7 +76,7 @@ func TestDocumentHasAllRoutes(t *testing.T) {
 		if status := control.Statuses()[pattern]; status != "0" {
 			require.Contains(t, op.Responses, status, pattern)
 		}
-		require.Len(t, op.Responses, 2, "one without an error, and default: %s", pattern)
+		require.Len(t, op.Responses, 2, "an operation has one response without an error, and default: %s", pattern)
 		var names []string
 		for _, p := range op.Parameters {
 			require.Equal(t, "query", p.In)

@@ -82,7 +82,7 @@ func TestRequestsAreSelected(t *testing.T) {
 	require.Len(t, a.numbers(t, ""), 6)
 	a.pull(t, "/v2/team-7/app/tags/list") // request 7
 	require.Equal(t, []int{7}, a.numbers(t, "?session=team-7"))
-	require.Equal(t, []int{2, 3, 4, 6, 7}, a.numbers(t, "?session=team-7&since=0"), "an explicit number counts")
+	require.Equal(t, []int{2, 3, 4, 6, 7}, a.numbers(t, "?session=team-7&since=0"), "the parameter since overrides an earlier DELETE")
 	a.do(t, 200, "DELETE", "/v1/requests", "")
 	require.Nil(t, a.numbers(t, ""))
 	require.Nil(t, a.numbers(t, "?session=team-7"))
@@ -108,7 +108,7 @@ func TestEmptyParameters(t *testing.T) {
 		a.refused(t, 400, method, target, body)
 	}
 	require.Empty(t, a.do(t, 200, "GET", "/v1/faults", "")["faults"])
-	require.Equal(t, []int(nil), a.numbers(t, "?user="), "anonymous requests")
+	require.Equal(t, []int(nil), a.numbers(t, "?user="), "an empty user selects anonymous requests")
 }
 
 // A fatal is a registrytest.TB that panics when a test would fail.
@@ -251,12 +251,11 @@ func TestFollow(t *testing.T) {
 			a.pull(t, "/v2/y/manifests/v1")
 		}
 		synctest.Wait()
-		require.Equal(t, "203 404", all.events(t)[len(all.events(t))-1], "the journal has dropped others")
+		require.Equal(t, "203 404", all.events(t)[len(all.events(t))-1], "following goes on after the journal dropped requests")
 		require.Equal(t, length, failed.text.Len())
 		stop()
 
-		// Following ends with the next event after the client's connection has
-		// failed.
+		// Following ends when the client disconnects, even if it got no event.
 		broken, stopBroken := follow("?follow&since=1000")
 		synctest.Wait()
 		broken.mu.Lock()

@@ -226,7 +226,7 @@ func TestResetOfSession(t *testing.T) {
 	require.Equal(t, []string{"team-8/app"}, repositories(t, a.reg.Store))
 }
 
-// A registry on disk refuses to reset its content.
+// A registry on disk refuses to reset its content. One in memory resets it.
 func TestResetOfDirectory(t *testing.T) {
 	t.Parallel()
 	overStores(t, func(t *testing.T, a *api, memory bool) {
@@ -238,7 +238,7 @@ func TestResetOfDirectory(t *testing.T) {
 			return
 		}
 		require.Contains(t, a.refused(t, 409, "POST", "/v1/reset", ""), "is on disk")
-		require.Len(t, a.do(t, 200, "GET", "/v1/faults", "")["faults"], 1, "nothing changes")
+		require.Len(t, a.do(t, 200, "GET", "/v1/faults", "")["faults"], 1, "a refused reset changes nothing")
 		a.do(t, 204, "POST", "/v1/reset", `{"keep": ["content"]}`)
 		require.Empty(t, a.do(t, 200, "GET", "/v1/faults", "")["faults"])
 	})

@@ -92,5 +92,5 @@ func TestEachRequest(t *testing.T) {
 		do(200, "POST /v1/listener/"+action, "", `"listener":`)
 	}
 	do(204, "POST /v1/reset", `{"keep": ["users"]}`)
-	require.Empty(t, missing, "requests that this test does not send")
+	require.Empty(t, missing, "this test sends no such requests")
 }

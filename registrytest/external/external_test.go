@@ -154,7 +154,7 @@ func TestInProcess(t *testing.T) {
 	elsewhere(t)
 	tr := faketb.Try(t, func(t *faketb.TB) {
 		external.NewServer(t, testEnv).InProcess(t).Restart()
-		t.Errorf("it went on")
+		t.Errorf("InProcess did not end the test")
 	})
 	require.Empty(t, tr.Errors())
 	require.Equal(t, []string{"external: the test needs a registry of this process, but " + testEnv + " has the address of another"}, tr.Skips())

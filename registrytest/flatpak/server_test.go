@@ -90,7 +90,7 @@ func TestFaultsAndJournal(t *testing.T) {
 	require.Equal(t, 2, index.Status(503).Len())
 }
 
-// The linter accepts a request for the index.
+// The linter accepts requests for the index, and reports those for other paths.
 func TestLint(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.NewServer(t, flatpak.Index(), registrytest.WithInMemory())

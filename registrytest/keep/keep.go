@@ -22,12 +22,12 @@ import (
 // to disk, see [OnFailure].
 type Keeper struct{ dir string }
 
-// OnFailure makes a server that writes its content to disk if the test has failed: as
-// a tree of OCI image layouts, which other tools read. The tree is a new directory in
-// dir or, if dir is "", in the artifact directory of the test, which go test
-// -artifacts keeps; before Go 1.26, tests have none. The test logs the path of the
-// tree. The tree has all content that [content.Copy] copies, and the file requests.har
-// with the requests as an HTTP Archive.
+// OnFailure makes a server that writes its content to disk if the test fails. The
+// content is a tree of OCI image layouts, which other tools read. The tree is a new
+// directory in dir or, if dir is "", in the artifact directory of the test, which go
+// test -artifacts keeps; before Go 1.26, tests have none. The test logs the path of
+// the tree. The tree has all content that [content.Copy] copies, and the file
+// requests.har with the requests as an HTTP Archive.
 func OnFailure(dir string) Keeper { return Keeper{dir} }
 
 // Options returns no options, because a Keeper does not change the handler.
