@@ -58,16 +58,16 @@ func TestCheck(t *testing.T) {
 
 	code, out, errs = runCheck(t, "-profile", "distribution-3", "-client", file)
 	require.Equal(t, 0, code, errs)
-	require.Contains(t, out, ", at a registry like distribution-3\n")
+	require.Contains(t, out, ", against a registry like distribution-3\n")
 	code, out, errs = runCheck(t, "-quirk", "quay.page-100", "-client", file)
 	require.Equal(t, 0, code, errs)
-	require.Contains(t, out, ", at a registry with quay.page-100\n")
-	require.Contains(t, out, "tags of all pages are listed: a registry with quay.page-100 cannot do so: ")
+	require.Contains(t, out, ", against a registry with quay.page-100\n")
+	require.Contains(t, out, "tags of all pages are listed: a registry with quay.page-100 cannot play this scenario: ")
 	// ECR requires credentials, and the client has none.
 	code, out, errs = runCheck(t, "-profile", "ecr", "-client", file)
 	require.Equal(t, 2, code)
 	require.Empty(t, out)
-	require.Contains(t, errs, "fails at a registry like ecr, so it cannot be judged")
+	require.Contains(t, errs, "fails against a registry like ecr, so it cannot be judged")
 	require.Contains(t, errs, "GET /v2/team/app/tags/list 401")
 
 	report := filepath.Join(t.TempDir(), "report.json")

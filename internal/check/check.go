@@ -5,8 +5,8 @@
 // A [Client] has a command for each task, such as a pull. Check runs the
 // command once undisturbed. The requests of this run show the operations that
 // the command uses, and so the scenarios that apply to it. Each scenario runs
-// the command again at a registry with an unusual or faulty behaviour, such as
-// listing tags in pages.
+// the command again, against a registry with an unusual or faulty behaviour, such
+// as listing tags in pages.
 //
 // A scenario is an entry in a table, in the file of its subject. To add a scenario,
 // write the entry, and its requirement in requirements.go.
@@ -69,9 +69,8 @@ type Report struct {
 	Crashes []Crash
 }
 
-// A Crash is a command that crashed, which no client should do at any registry. After
-// the crash, the command shows nothing about the requirements of the scenario, so they
-// count as not tried.
+// A Crash is a command that crashed, which no registry excuses. It shows nothing about
+// the requirements of the scenario, so they count as not tried.
 type Crash struct {
 	Task     string   `json:"task"`
 	Scenario string   `json:"scenario"`
@@ -119,8 +118,8 @@ func (r *Report) Violations(l Level) []Result {
 	return violated
 }
 
-// A FailedError reports a command that cannot be judged, because it failed at a
-// registry without faults.
+// A FailedError reports a command that cannot be judged, because it failed
+// against a registry without faults.
 type FailedError struct {
 	Task, Command, Reason, Output string
 	Requests                      []string
@@ -133,7 +132,7 @@ func (e *FailedError) Error() string {
 	if e.Like != "" {
 		at = e.Like
 	}
-	fmt.Fprintf(&b, "the command for %s fails at %s, so it cannot be judged: %s\n\t%s", e.Task, at, e.Reason, e.Command)
+	fmt.Fprintf(&b, "the command for %s fails against %s, so it cannot be judged: %s\n\t%s", e.Task, at, e.Reason, e.Command)
 	for line := range strings.Lines(field.Shorten(e.Output, 2000)) {
 		fmt.Fprintf(&b, "\n\t| %s", field.Printable(strings.TrimRight(line, "\r\n")))
 	}
@@ -190,7 +189,7 @@ type findings struct {
 	crashes []Crash
 }
 
-// joined returns all findings in one, in order.
+// joined concatenates the findings.
 func joined(all []findings) (one findings) {
 	for _, f := range all {
 		one.results = append(one.results, f.results...)

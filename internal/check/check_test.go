@@ -131,13 +131,13 @@ func TestImitation(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, report.Violations(Must))
 	require.Empty(t, report.Violations(Should))
-	require.Contains(t, report.title(), ", at a registry like stub")
+	require.Contains(t, report.title(), ", against a registry like stub")
 	outcomes := make(map[string]Result)
 	for _, r := range report.Results {
 		outcomes[r.Name] = r
 	}
 	require.Equal(t, NotTried, outcomes[listsAllTags.Name].Outcome)
-	require.Contains(t, outcomes[listsAllTags.Name].Detail, "a registry like stub cannot do so: ")
+	require.Contains(t, outcomes[listsAllTags.Name].Detail, "a registry like stub cannot play this scenario: ")
 	require.Equal(t, Held, outcomes[keepsAuthorization.Name].Outcome)
 	require.Equal(t, Held, outcomes[followsRedirects.Name].Outcome)
 
@@ -149,7 +149,7 @@ func TestImitation(t *testing.T) {
 	failing := clientOf(t, "right", "list")
 	failing.Tasks[0].Args[3] = "fail"
 	_, err = Check(t.Context(), failing, Config{run: inProcess, Like: "a registry like stub", Imitate: func() Imitation { return stub{auth.Basic()} }})
-	require.ErrorContains(t, err, "the command for list fails at a registry like stub, so it cannot be judged")
+	require.ErrorContains(t, err, "the command for list fails against a registry like stub, so it cannot be judged")
 }
 
 // Check finds the same violations if the client runs in separate processes.
@@ -194,7 +194,7 @@ func TestCrash(t *testing.T) {
 func TestCommandIsKilledWithItsChildren(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
-		t.Skip("Windows has no groups of processes")
+		t.Skip("Windows has no process groups")
 	}
 	exe, err := os.Executable()
 	require.NoError(t, err)
@@ -213,7 +213,7 @@ func TestCommandIsKilledWithItsChildren(t *testing.T) {
 	cancel()
 	require.ErrorIs(t, <-done, context.Canceled)
 	_, err = child.Read(make([]byte, 1))
-	require.Error(t, err, "the connection of the child ends with it")
+	require.Error(t, err, "the child must end, which closes its connection")
 
 	e, err := execute(t.Context(), time.Nanosecond, nil, []string{exe, "client", "right", "hang", "child", l.Addr().String()})
 	if err == nil { // The child may not have started.
@@ -221,13 +221,14 @@ func TestCommandIsKilledWithItsChildren(t *testing.T) {
 	}
 }
 
-// A command that fails undisturbed, or that sends nothing, is not judged.
+// A command that fails undisturbed, sends no request or does not exist is not judged.
+// Check returns the error of the context if that is cancelled.
 func TestCommandsThatCannotBeJudged(t *testing.T) {
 	t.Parallel()
 	c := clientOf(t, "right", "list")
 	c.Tasks[0].Args[3] = "fail"
 	_, err := Check(t.Context(), c, Config{})
-	require.ErrorContains(t, err, "the command for list fails at a registry that does nothing unusual, so it cannot be judged: its exit code is 1")
+	require.ErrorContains(t, err, "the command for list fails against a registry that does nothing unusual, so it cannot be judged: its exit code is 1")
 	require.ErrorContains(t, err, "| client: as it should")
 
 	exe, _ := os.Executable()

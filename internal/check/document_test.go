@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// docs/check.md lists exactly the scenarios of this package, and the rules that judge the
-// undisturbed run. The file of a client in it is valid.
+// docs/check.md lists the undisturbed run and exactly the scenarios of this package. Its
+// example of a file that describes a client is valid.
 func TestDocument(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "check.md"))

@@ -176,7 +176,7 @@ func (r *Report) title() string {
 	}
 	at := ""
 	if r.Like != "" {
-		at = ", at " + printable(r.Like)
+		at = ", against " + printable(r.Like)
 	}
 	return fmt.Sprintf("%s: %s ran%s", printable(title), hint.Count(r.Runs, "command"), at)
 }

@@ -17,7 +17,8 @@ const (
 
 // A Requirement is one demand of the spec on a client.
 type Requirement struct {
-	// Name is a short, unique phrase that is true of a client that meets the requirement.
+	// Name is a short, unique phrase that is true of a client that meets the
+	// requirement. For a [Note], it names the situation in which the client chooses.
 	Name string
 
 	Level Level

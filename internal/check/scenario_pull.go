@@ -75,7 +75,7 @@ var pullScenarios = []scenario{
 		requirements: []Requirement{rejectsWrongType},
 		applies: func(base *run) string {
 			if base.has(nil, registry.DeleteManifest, registry.DeleteTag) {
-				return "the command deletes what it pulls"
+				return "the command deletes the content that it pulls"
 			}
 			return pulls("image", isImage, registry.GetManifest)(base)
 		},
@@ -100,7 +100,7 @@ var pullScenarios = []scenario{
 		},
 		judge: func(j *judgement) {
 			if j.run.ok() && j.saysManifestsDiffer() {
-				j.held(verifiesManifest, "the command succeeds without it, and its output has both digests")
+				j.held(verifiesManifest, "the command succeeds without the manifest, and its output has both digests")
 				return
 			}
 			j.refuses(verifiesManifest, "a manifest that does not match its digest", registry.GetManifest)
@@ -176,7 +176,7 @@ func judgeCut(j *judgement) {
 	case !j.run.ok():
 		j.failed(resumesBlob)
 	case resumed:
-		j.observed(resumesBlob, "the rest is requested")
+		j.observed(resumesBlob, "the client requests the rest")
 	default:
 		j.observed(resumesBlob, "the client requests the blob again from its beginning")
 	}

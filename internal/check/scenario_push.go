@@ -91,7 +91,7 @@ var pushScenarios = []scenario{
 	},
 }
 
-// mounted reports whether a request has mounted a blob. If the registry lacks the
+// mounted reports whether a request mounted a blob. If the registry lacks the
 // blob, the request starts an upload instead.
 func mounted(r *journal.Record) bool { return r.Status == http.StatusCreated }
 

@@ -140,7 +140,7 @@ func judgeAttached(j *judgement) {
 		j.describes(entries[i])
 	}
 	if len(lost) > 0 {
-		j.violated(keepsReferrersTag, j.run.requests.Records(), "the referrers tag has lost %d of the referrers that it listed", len(lost))
+		j.violated(keepsReferrersTag, j.run.requests.Records(), "the referrers tag lost %d of the referrers that it listed", len(lost))
 		return
 	}
 	j.held(keepsReferrersTag, "")

@@ -157,7 +157,7 @@ type contradictionError struct {
 }
 
 func (e *contradictionError) Error() string {
-	return e.like + " cannot do so: " + e.err.Error()
+	return e.like + " cannot play this scenario: " + e.err.Error()
 }
 
 // watch is an option that makes the journal and the responses fit for package
@@ -201,8 +201,8 @@ func (r *run) has(about func(*journal.Record) bool, ops ...registry.Op) bool {
 	})
 }
 
-// run runs the command of the task at a new registry, after the function arrange has
-// changed its world.
+// run runs the command of the task against a new registry. The function arrange
+// changes the world of the run before the registry starts.
 func (k *checker) run(ctx context.Context, task Task, arrange func(*world)) (_ *run, err error) {
 	select {
 	case k.slots <- struct{}{}:

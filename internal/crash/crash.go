@@ -32,7 +32,7 @@ func Of(state *os.ProcessState, output string, stopped bool) string {
 		}
 	}
 	if number := state.ExitCode() - 128; slices.Contains(fatal, number) {
-		return fmt.Sprintf("its exit code %d says that signal %d has ended it", state.ExitCode(), number)
+		return fmt.Sprintf("it was ended by signal %d (exit code %d)", number, state.ExitCode())
 	}
 	return ""
 }

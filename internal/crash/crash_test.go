@@ -50,7 +50,8 @@ func TestGo(t *testing.T) {
 	require.Empty(t, Of(nil, "", false))
 }
 
-// A signal is a crash, unless the caller may have sent it.
+// A signal is a crash, unless the caller may have sent it. So is the exit code of a
+// shell whose command a fatal signal ended.
 func TestSignals(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("sh"); err != nil || runtime.GOOS == "windows" {
@@ -65,7 +66,7 @@ func TestSignals(t *testing.T) {
 		{"kill -SEGV $$", true, "it was ended by a signal: segmentation fault"},
 		{"kill -KILL $$", false, "it was ended by a signal: killed"},
 		{"kill -KILL $$", true, ""},
-		{"exit 139", false, "its exit code 139 says that signal 11 has ended it"},
+		{"exit 139", false, "it was ended by signal 11 (exit code 139)"},
 		{"exit 137", false, ""},
 		{"exit 1", false, ""},
 		{"exit 0", false, ""},

@@ -165,5 +165,5 @@ func TestChangingManifest(t *testing.T) {
 	m := EveryFault(t, nil, run, ReportOnly(), Try("put-manifest once status=503"))
 	require.Len(t, m.Violations, 1, "%s", m)
 	require.Equal(t, wrongContent, m.Violations[0].Kind)
-	require.Contains(t, m.Violations[0].Text, "; it pushed another manifest than undisturbed: if a manifest has the time or random numbers in it, fix them for the test")
+	require.Contains(t, m.Violations[0].Text, "; it pushed a manifest that the undisturbed run did not push; if a manifest contains the time or random numbers, fix them for the test")
 }

@@ -18,7 +18,8 @@ const cancelling = "cancelled"
 // rule names the request at which that happens.
 const cancelAt = "cancel at "
 
-// shortRuns is the number of runs with go test -short, unless [Budget] sets one.
+// shortRuns is the largest number of runs with go test -short, not counting those that
+// [MustSucceed] needs. [Budget] replaces it.
 const shortRuns = 60
 
 // A cell is a planned run of the operation, with its faults and the

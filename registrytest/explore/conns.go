@@ -14,8 +14,8 @@ type conns struct {
 	mu   sync.Mutex
 	open map[*clientConn]struct{}
 
-	// abandoned makes new connections block forever. Otherwise a client that
-	// continues after its run would fail to connect in a loop.
+	// abandoned is set after a run that did not end. New connections then block
+	// forever. If they failed, a client that goes on would dial in an endless loop.
 	abandoned atomic.Bool
 }
 

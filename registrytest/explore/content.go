@@ -133,8 +133,8 @@ func missing(store registry.Store, things []thing) (list []string) {
 }
 
 // differences describes how the tags after a run (got) differ from those after
-// the undisturbed run (want). A tag that is only in got counts if the run has not
-// changed it: then the run should have deleted it.
+// the undisturbed run (want). A tag that is only in got counts if the run left it
+// unchanged, because the undisturbed run deleted it.
 func differences(want, got, before tagging) (list []string) {
 	for _, ref := range slices.Sorted(maps.Keys(want)) {
 		switch d, ok := got[ref]; {

@@ -18,7 +18,7 @@
 // testing/synctest: a client that waits for minutes takes no time. See
 // [OverLoopback] for clients that cannot be in a bubble.
 //
-// [Hostile] runs the operation at registries with traps from security
+// [Hostile] runs the operation against registries with traps from security
 // advisories: redirects that take credentials to other hosts, lists without an
 // end, content under the wrong digest.
 //

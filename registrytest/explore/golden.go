@@ -54,7 +54,7 @@ func (m *Matrix) compareGolden(file string) error {
 			list = append(list, fmt.Sprintf("%s: there is no such request", key))
 		case m.sampled: // A run that the options left out proves nothing.
 		case slices.Contains(have.faults, key.fault):
-			list = append(list, fmt.Sprintf("%s: no run, not %s", key, want.cells[key]))
+			list = append(list, fmt.Sprintf("%s: no run, but the file has %s", key, want.cells[key]))
 		case !slices.Contains(gone, key.fault):
 			gone = append(gone, key.fault)
 			list = append(list, fmt.Sprintf("%s: no run has this fault, which the file has", key.fault))
@@ -66,7 +66,7 @@ func (m *Matrix) compareGolden(file string) error {
 	if n := len(list) - maxGolden; n > 0 {
 		list = append(list[:maxGolden], fmt.Sprintf("and %d more", n))
 	}
-	return fmt.Errorf("the outcomes are not those of %s; if they should be, set %s=1:\n\t%s", file, updateVariable, strings.Join(list, "\n\t"))
+	return fmt.Errorf("the outcomes differ from those in %s; to accept them, set %s=1:\n\t%s", file, updateVariable, strings.Join(list, "\n\t"))
 }
 
 // A place names a cell of the matrix by its row and its column.

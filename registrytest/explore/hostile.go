@@ -49,17 +49,17 @@ func ExceptTraps(names ...string) Option {
 	return Option{"ExceptTraps", hostileRun, func(c *config) { c.hostile.except = append(c.hostile.except, names...) }}
 }
 
-// Hostile runs an operation of a client at registries with traps, one after the
-// other. The traps are those of security advisories, such as a redirect that
+// Hostile runs an operation of a client against registries with traps, one after
+// the other. The traps are those of security advisories, such as a redirect that
 // takes credentials to another host, or a list without an end. The client may
 // fail, but must not step into the trap. Each trap has a legitimate twin, such
 // as a redirect to a CDN, with which the operation has to succeed: a client
 // that refuses everything unusual is of no use.
 //
 // Setup and run are those of [EveryFault]. The operation runs once undisturbed,
-// and its requests determine the traps to try. All hosts are names of a
-// [registrytest.Network], or, with [OverLoopback], ports of this machine, where
-// traps that need TLS or addresses are left out.
+// and its requests determine the traps to try. All hosts are names in a
+// [registrytest.Network]. With [OverLoopback], they are ports of this machine, and
+// traps that need host names or TLS are left out.
 //
 // The test fails for each trap that the client steps into, and for each twin with
 // which it fails. [TrapReport.Markdown] has the outcomes of all traps, and the reasons
@@ -200,8 +200,8 @@ func (h *hostile) chosen() (chosen []trap, err error) {
 	return chosen, known("no trap", slices.Concat(c.only, c.except), names)
 }
 
-// undisturbed runs the operation at an honest registry, and again with other
-// content at its tags. Later runs are compared with both.
+// undisturbed runs the operation against an honest registry, and then against one
+// whose tags have different content. Later runs are compared with both.
 func (h *hostile) undisturbed(report *TrapReport) {
 	h.t.Helper()
 	schemes := []string{""}
@@ -220,11 +220,11 @@ func (h *hostile) undisturbed(report *TrapReport) {
 	case b.setup != "":
 		h.t.Fatalf("explore: %s", b.setup)
 	case broken != "":
-		h.t.Fatalf("explore: at an honest registry, the operation %s", broken)
+		h.t.Fatalf("explore: against an honest registry, the operation %s", broken)
 	case b.ambiguous != "":
 		h.t.Fatalf("explore: the undisturbed run %s", b.ambiguous)
 	case b.err != nil:
-		h.t.Fatalf("explore: the operation fails at an honest registry, so no trap can tell anything: %v", b.err)
+		h.t.Fatalf("explore: the operation fails against an honest registry, so no trap can be tried: %v", b.err)
 	case len(b.records) == 0:
 		h.t.Fatalf("explore: the undisturbed run sent no request; use reg.Client() or a clone of reg.Transport() in the client")
 	}

@@ -37,7 +37,7 @@ func contentTraps() []trap {
 				w.intercept = func(next registry.Handler) registry.Handler {
 					return func(rw http.ResponseWriter, r *registry.Request) error {
 						if (r.Op == registry.GetManifest || r.Op == registry.HeadManifest) && r.Digest != "" {
-							// The header then has the other digest, too.
+							// Docker-Content-Digest then has the other digest, too.
 							r.Digest = otherImage().Digest
 						}
 						return next(rw, r)
@@ -81,7 +81,7 @@ func contentTraps() []trap {
 			set:   func(w *hostileWorld) { w.moveTagsAt(w.h.base.lookAfterPull()) },
 			judge: func(h *hostile, e *encounter) string {
 				if h.hostile().verifies && e.err == nil && !maps.Equal(e.results, h.base.results) {
-					return fmt.Sprintf("succeeds with another image than the one that it verified: %v", e.results)
+					return fmt.Sprintf("succeeds with an image other than the one that it verified: %v", e.results)
 				}
 				return judgeMixture(h, e)
 			},

@@ -210,8 +210,8 @@ func (w *hostileWorld) typeOfReferrer(repo string, subject digest.Digest) string
 }
 
 // foreignLayer adds a layer to the images that the operation pulls by tag. The
-// manifest says that the content of the layer is at the URL. If the parameter has is
-// true, the registry and its mirrors have the content, too.
+// manifest says that the content of the layer is at the URL. If has is true, the
+// registry and its mirrors have the content, too.
 func (w *hostileWorld) foreignLayer(url string, has bool) {
 	w.after = append(w.after, func() {
 		foreign := content.Image(content.Files(map[string]string{"foreign": "a foreign layer"}))

@@ -13,9 +13,9 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// These are upper limits of the bytes that the server has written and the client
-// has not read yet. In memory, the buffers of the pipe, of net/http, of TLS and
-// of gzip hold them, at both ends. At a port, the buffers of the sockets hold
+// These are upper limits of the number of bytes that the server has written and the
+// client has not read yet. In memory, the buffers of the pipe, of net/http, of TLS and
+// of gzip hold them, at both ends. Over loopback, the buffers of the sockets hold
 // them, too, and grow up to 10 MiB on Linux.
 const (
 	inBuffers       = 128 << 10

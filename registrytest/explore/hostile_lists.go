@@ -12,7 +12,7 @@ import (
 )
 
 // manyPages is the number of pages in the lists of twins. An honest registry may have
-// as many.
+// that many.
 const manyPages = 30
 
 // listTraps returns the traps with endless or huge lists.

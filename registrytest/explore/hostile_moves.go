@@ -16,8 +16,8 @@ func looksAtTag(op registry.Op, tag string) bool {
 	return (op == registry.GetManifest || op == registry.HeadManifest) && tag != "" && !isSignatureTag(tag)
 }
 
-// looks returns the successful requests for manifests by tag, except the
-// tags of signatures.
+// looks returns the successful requests for manifests by tag, except those
+// for tags of signatures.
 func (e *encounter) looks() (looks []*journal.Record) {
 	for _, r := range e.records {
 		if looksAtTag(r.Op, r.Tag) && !r.Failed() {
@@ -28,11 +28,11 @@ func (e *encounter) looks() (looks []*journal.Record) {
 }
 
 // lookAfterPull returns the position, counted from 1 in looks, of the first
-// request for a tag that an earlier request has pulled. It returns 0 if no
+// request for a tag that an earlier request pulled. It returns 0 if no
 // request is for such a tag.
 func (e *encounter) lookAfterPull() int {
 	looks := 0
-	pulled := make(map[string]bool) // the tags that a request has pulled, as repo:tag
+	pulled := make(map[string]bool) // the tags that a request pulled, as repo:tag
 	for r, tag := range e.tagged {
 		if looksAtTag(r.Op, r.Tag) {
 			if looks++; pulled[tag] {
@@ -58,7 +58,8 @@ func (e *encounter) tagPulls() (pulls []*journal.Record) {
 }
 
 // tagged yields the successful requests for the manifest of a tag, with the tag as
-// repo:tag. A request by digest is for the last tag whose response had that digest.
+// repo:tag. A request by digest counts as one for the last tag whose response had
+// that digest.
 func (e *encounter) tagged(yield func(r *journal.Record, tag string) bool) {
 	resolved := make(map[string]string) // tags, as repo:tag, by repo@digest
 	for _, r := range e.records {
@@ -83,7 +84,7 @@ func digestOf(r *journal.Record) string {
 }
 
 // moveTagsAt points the tags of the operation at another image when the n-th
-// request for the manifest of a tag arrives.
+// authorized request for the manifest of a tag arrives.
 func (w *hostileWorld) moveTagsAt(n int) {
 	var looks atomic.Int64
 	w.after = append(w.after, func() { w.otherImages() })
@@ -102,9 +103,9 @@ func (w *hostileWorld) moveTagsAt(n int) {
 func needsTwoLooks(h *hostile) string {
 	switch {
 	case len(h.base.looks()) < 2:
-		return "the operation looks at a tag once"
+		return "the operation does not request the manifest of a tag twice"
 	case h.other == nil:
-		return "T.Result has no results of the operation, or it fails with another image"
+		return "the operation gives T.Result no results, or it fails with a different image"
 	}
 	return ""
 }
@@ -114,7 +115,7 @@ func needsTwoPulls(h *hostile) string {
 	case h.base.lookAfterPull() == 0:
 		return "the operation does not look at a tag that it has pulled"
 	case len(h.base.results) == 0, h.other == nil && !h.hostile().verifies:
-		return "T.Result has no results of the operation, or it fails with another image"
+		return "the operation gives T.Result no results, or it fails with a different image"
 	}
 	return ""
 }

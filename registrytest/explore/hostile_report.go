@@ -67,7 +67,7 @@ func (r *TrapReport) With(outcome TrapOutcome) []string {
 }
 
 // Summary returns the number of traps with each outcome, in a line. [TrapReport.Markdown]
-// has the traps.
+// lists the traps.
 func (r *TrapReport) Summary() string {
 	untried := fmt.Sprintf("%d not tried", len(r.With(NotTried)))
 	if len(r.With(NotTried)) > 0 {

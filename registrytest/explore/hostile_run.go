@@ -46,13 +46,13 @@ type sighting struct {
 }
 
 // floodLimit is the number of requests after which the context of the operation
-// is cancelled. After twice as many, all requests wait until the run is over. It
-// exceeds the number of pages in every honest list.
+// is cancelled. After twice as many, all requests wait until the run is over. The
+// limit exceeds the number of pages in every honest list.
 const floodLimit = 1000
 
 // attempt runs the operation once. It calls set to prepare the registry and the other
-// hosts. The run is in a bubble, unless it is over loopback. If the watchdog has given
-// up this run or an earlier one, attempt returns nil.
+// hosts. The run is in a bubble, unless it is over loopback. If the watchdog gave up
+// on this run or an earlier one, attempt returns nil.
 func (h *hostile) attempt(name string, set func(*hostileWorld)) *encounter {
 	e := &encounter{name: name}
 	h.announceRun(name)
@@ -68,8 +68,8 @@ func (h *hostile) attempt(name string, set func(*hostileWorld)) *encounter {
 	return e
 }
 
-// meet runs the operation at a new registry and stores the results in e. It calls
-// beat for each sign of progress.
+// meet runs the operation against a new registry and stores the results in e. It
+// calls beat for each sign of progress.
 func (h *hostile) meet(e *encounter, set func(*hostileWorld), beat func()) {
 	limit := h.limit()
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -244,7 +244,7 @@ func (e *encounter) has(about func(*journal.Record) bool, ops ...registry.Op) bo
 	})
 }
 
-// tags returns the tags, as repo:tag, whose manifests the operation has requested
+// tags returns the tags, as repo:tag, whose manifests the operation requested
 // successfully. It leaves out tags of signatures.
 func (e *encounter) tags() (tags []string) {
 	for _, r := range e.records {

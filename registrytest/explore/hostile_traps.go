@@ -21,8 +21,8 @@ var (
 	lists   = []registry.Op{registry.ListTags, registry.ListReferrers}
 )
 
-// needs returns a function for trap.needs. It returns the reason unless the
-// client has successfully sent a request for one of the operations.
+// needs returns a function for trap.needs. It returns the reason unless a
+// request for one of the operations succeeded in the undisturbed run.
 func needs(reason string, ops ...registry.Op) func(*hostile) string {
 	return func(h *hostile) string {
 		if !h.base.has(nil, ops...) {

@@ -19,7 +19,7 @@ import (
 
 // The kinds of violations.
 const (
-	wrongContent = "wrong content"  // success, but the content differs from that without the fault
+	wrongContent = "wrong content"  // the operation succeeds, but the content differs from that of the undisturbed run
 	wrongDigest  = "wrong manifest" // like wrongContent, but only Docker-Content-Digest shows the difference
 	hang         = "hang"           // the operation goes on long after its context is done
 	late         = "no timeout"     // the operation ends only because its context does
@@ -37,7 +37,7 @@ const (
 	promise      = "promise"           // the operation fails although MustSucceed says otherwise
 )
 
-// kinds are all kinds of violations.
+// kinds lists all kinds of violations.
 var kinds = []string{wrongContent, wrongDigest, hang, late, panics, crashes, leftRunning, leftOpen, leftUpload, storm, early, credentials, cancelled, goesOn, checks, promise}
 
 // lintsEarly occurs in findings of package lint about a request sent before Retry-After.
@@ -97,7 +97,7 @@ func (x *explorer) judge(r *run, c cell) judgement {
 	case r.crash != "":
 		add(crashes, "the program crashed: %s", r.crash)
 	case r.hung && r.flooded:
-		add(hang, "the operation had not ended %v after its context was done; the client was stopped after %d requests, and undisturbed it sends %d", x.grace(), len(r.records), base)
+		add(hang, "the operation had not ended %v after its context was done; the client was stopped after %d requests; the undisturbed run sent %d", x.grace(), len(r.records), base)
 	case r.hung:
 		add(hang, "the operation had not ended %v after its context was done", x.grace())
 	case r.goesOn > time.Minute:
@@ -107,11 +107,11 @@ func (x *explorer) judge(r *run, c cell) judgement {
 	case r.cancelled.Load() != 0 && r.later() > 0:
 		add(goesOn, "the client sent %s after its context was cancelled", hint.Count(r.later(), "request"))
 	case r.flooded:
-		add(storm, "the client was stopped after %d requests; undisturbed it sends %d", len(r.records), base)
+		add(storm, "the client was stopped after %d requests; the undisturbed run sent %d", len(r.records), base)
 	case r.late:
 		add(late, "the operation ended only when its context did, after %v", r.elapsed)
 	case len(r.records) > 5*base+12:
-		add(storm, "the client sent %d requests; undisturbed it sends %d", len(r.records), base)
+		add(storm, "the client sent %d requests; the undisturbed run sent %d", len(r.records), base)
 	}
 	if r.leaked != "" && !r.hung && r.inUse == 0 { // An open body has its own goroutines.
 		add(leftRunning, "the client left goroutines behind: %s", r.leaked)
@@ -185,13 +185,13 @@ func (x *explorer) judgeContent(r *run, c cell, add func(kind, format string, ar
 		if p.request.tag != "" {
 			kind = wrongDigest
 		}
-		// The request has no digest by which the client could notice.
+		// Without a digest in the request, the client cannot notice the forged content.
 		forged = forged || !proves(p.request.record)
 	}
 	if list := append(r.missing, differences(x.base.after, r.after, r.before)...); len(list) > 0 {
 		hint := ""
 		if pushesOther(x.base.records, r.records) {
-			hint = "; it pushed another manifest than undisturbed: if a manifest has the time or random numbers in it, fix them for the test"
+			hint = "; it pushed a manifest that the undisturbed run did not push; if a manifest contains the time or random numbers, fix them for the test"
 		}
 		add(kind, "the operation succeeded, but %s%s", strings.Join(list, ", "), hint)
 	}

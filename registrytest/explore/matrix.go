@@ -27,7 +27,7 @@ type Matrix struct {
 	Name       string        `json:"name"` // the name of the test
 	Seed       uint64        `json:"seed"`
 	Runs       int           `json:"runs"`    // the number of runs, with the undisturbed one and those that shrink rules
-	Skipped    int           `json:"skipped"` // the runs for which there was no time
+	Skipped    int           `json:"skipped"` // the planned runs that did not fit into the time of Budget or were given up
 	Time       time.Duration `json:"time"`
 	Requests   []string      `json:"requests"` // the requests of the undisturbed run
 	Faults     []string      `json:"faults"`

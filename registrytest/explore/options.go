@@ -17,14 +17,14 @@ type Option struct {
 	set  func(*config)
 }
 
-// These are the functions with options of their own.
+// These are the names of the functions that have options of their own.
 const (
 	everyFault = "EveryFault"
 	hostileRun = "Hostile"
 )
 
-// apply sets the options of a function. It returns an error for one that has no effect
-// there.
+// apply sets the options that a caller gave to a function. It returns an error if an
+// option is empty, has no effect on that function, or has a negative value.
 func (c *config) apply(function string, opts []Option) error {
 	for _, o := range opts {
 		switch {
@@ -68,8 +68,8 @@ type config struct {
 	hostile hostileConfig
 }
 
-// OverLoopback runs the client outside of a bubble, at a registry on a port of
-// 127.0.0.1. It is for clients that cannot use a registry in memory, such as
+// OverLoopback runs the client outside of a bubble, against a registry on a port
+// of 127.0.0.1. It is for clients that cannot use a registry in memory, such as
 // commands. Time is real, so runs take much longer if the client waits before it
 // retries: set a [Budget]. The context of a run is done after 10 seconds, or the
 // time of [Timeout], and the run ends at most 5 seconds later.

@@ -175,7 +175,7 @@ func TestGolden(t *testing.T) {
 	require.NoError(t, sample.compareGolden(file), "a sample leaves out runs")
 	i := slices.IndexFunc(good.Cells, func(c Cell) bool { return c.Fault == "slow" })
 	good.Cells = slices.Delete(good.Cells, i, i+1)
-	require.ErrorContains(t, good.compareGolden(file), "\n\tslow at get-manifest v1: no run, not ok")
+	require.ErrorContains(t, good.compareGolden(file), "\n\tslow at get-manifest v1: no run, but the file has ok")
 	bad.Requests[0] = "get-manifest v2"
 	require.ErrorContains(t, bad.compareGolden(file), "at get-manifest v1: there is no such request")
 	require.ErrorContains(t, bad.compareGolden(file+"x"), "set REGISTRYTEST_UPDATE=1 to write it")

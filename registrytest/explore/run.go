@@ -19,7 +19,7 @@ import (
 )
 
 // host is the registry's address in its network in memory. It is a loopback
-// address, since clients that choose between HTTP and HTTPS use HTTP for those.
+// address, since clients that choose between HTTP and HTTPS use HTTP for such addresses.
 const host = "127.0.0.1:5000"
 
 // These are the times that a run takes or allows. In a bubble they cost no real time.
@@ -68,10 +68,10 @@ type run struct {
 	problems []string
 }
 
-var errFlood = errors.New("the client has sent far too many requests")
+var errFlood = errors.New("the client sent far too many requests")
 
 // attempt runs the operation once with the faults of the plan. The run is in a
-// bubble, unless it is over loopback. It returns nil if the watchdog has given up
+// bubble, unless it is over loopback. It returns nil if the watchdog gave up on
 // this run or an earlier one.
 func (x *explorer) attempt(p plan) *run {
 	r := &run{plan: p}
@@ -97,8 +97,8 @@ func (x *explorer) announceRun(name string) {
 	}
 }
 
-// within runs the operation at a new registry and stores the results in r. It calls
-// beat for each sign of progress.
+// within runs the operation against a new registry and stores the results in r. It
+// calls beat for each sign of progress.
 func (x *explorer) within(r *run, beat func()) {
 	limit := x.limit()
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -167,7 +167,7 @@ func (x *explorer) within(r *run, beat func()) {
 			}
 			select {
 			case <-ended:
-				time.Sleep(time.Millisecond) // The registry has time to notice that the client is gone.
+				time.Sleep(time.Millisecond) // gives the registry time to notice that the client is gone
 			case <-time.After(heedTime):
 			}
 		}()

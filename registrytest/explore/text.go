@@ -95,7 +95,8 @@ func (w *writer) writeMap(v reflect.Value, depth int) {
 	fmt.Fprintf(w, "map%q", entries)
 }
 
-// nillable reports whether a value of the kind may be nil and then has no content.
+// nillable reports whether v is of a kind that can be nil. It leaves out slices and
+// maps, whose nil prints as empty.
 func nillable(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface, reflect.Func, reflect.Chan, reflect.UnsafePointer:

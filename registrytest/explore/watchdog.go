@@ -34,7 +34,8 @@ type watchdog struct {
 // bubble calls f in a bubble, as inBubble does, and returns a description of the
 // goroutines that f leaves behind. The function f calls beat for each sign of
 // progress. If f makes none for too long, bubble returns false, and the goroutines of
-// f go on, since nothing can end them. After that, bubble calls no function.
+// f go on, since nothing can end them. Later calls of bubble return false
+// without calling f.
 func (w *watchdog) bubble(t *testing.T, name string, f func(beat func())) (leaked string, ended bool) {
 	if w.givenUp() != nil {
 		return "", false

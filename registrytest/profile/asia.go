@@ -50,7 +50,7 @@ var huawei = site{
 	quirks: []quirk{
 		{
 			Fact: Fact{
-				Name: "huawei.artifact-types", Sentence: "a manifest whose config has another media type than that of an image is refused: Invalid image (the status 400 is inferred)",
+				Name: "huawei.artifact-types", Sentence: "a manifest whose config has a media type other than that of an image is refused: Invalid image (the status 400 is inferred)",
 				Source: "https://github.com/regclient/regclient/issues/720", Date: "2024-04", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"applied filter is confirmed by OCI-Filters-Applied", "filter may have a plus sign", "image of unknown media types", "index of unknown media types",

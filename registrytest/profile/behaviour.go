@@ -170,7 +170,7 @@ func header(change func(r *registry.Request, status int, h http.Header) int, ops
 }
 
 // noteChange calls change and returns the status that it returns. It calls note
-// if change has altered the status or the header.
+// if change altered the status or the header.
 func noteChange(status int, h http.Header, change func(int, http.Header) int, note func()) int {
 	before := maps.Clone(h)
 	changed := change(status, h)
@@ -270,7 +270,7 @@ func (q *quirk) receive(f *registry.Fault, r *registry.Request) *registry.Fault 
 	return &quirk
 }
 
-// serve returns a behaviour with other responses to authorized requests for the
+// serve returns a behaviour that replaces responses to authorized requests for the
 // operations. The function choose returns the handler that responds to a
 // request, or nil if the registry responds itself.
 func serve(choose func(b *build, r *registry.Request) registry.Handler, ops ...registry.Op) behaviour {
@@ -326,7 +326,7 @@ func rewrite(change func(r *registry.Request, e registry.Error) *registry.Error)
 
 // wrap returns a behaviour that calls change for each request that fails with an
 // error. The function change returns the error for the response, or nil if it
-// has responded itself.
+// responded itself.
 func wrap(change func(b *build, w http.ResponseWriter, r *registry.Request, err error, note func()) error) behaviour {
 	return behaviour{{build: func(b *build, q *quirk) {
 		b.middleware = append(b.middleware, func(next registry.Handler) registry.Handler {

@@ -41,7 +41,8 @@ func (b *build) hasRepository(r *registry.Request, repo string) bool {
 	return hasContent(r, repo)
 }
 
-// hasContent reports whether the repository has content.
+// hasContent reports whether the store knows the repository. If listing its tags
+// fails with an error other than fs.ErrNotExist, it assumes so.
 func hasContent(r *registry.Request, repo string) bool {
 	for _, err := range r.Store().Tags(r.Context(), repo, "") {
 		return !errors.Is(err, fs.ErrNotExist)
@@ -135,7 +136,7 @@ type readBody struct {
 // still read the body.
 func readManifest(r *registry.Request) document {
 	if read, ok := r.Body.(*readBody); ok {
-		return read.document // another quirk has read it
+		return read.document // another quirk already read it
 	}
 	var content bytes.Buffer
 	if 0 < r.ContentLength && r.ContentLength <= maxManifest {

@@ -101,7 +101,7 @@ func (p *Profile) Diff(ctx context.Context, t Target) (iter.Seq[Result], error) 
 			case ctx.Err() != nil:
 				r.Err = ctx.Err()
 			case timeouts >= maxTimeouts:
-				r.Err = fmt.Errorf("the registry did not respond in time to the %d probes before", maxTimeouts)
+				r.Err = fmt.Errorf("the registry did not respond in time to %d probes in a row", maxTimeouts)
 			default:
 				one := *pr
 				if t.Repository == "" {

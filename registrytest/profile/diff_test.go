@@ -87,7 +87,7 @@ func TestDiffOfSilentRegistry(t *testing.T) {
 		for i, r := range results {
 			require.Error(t, r.Err, r.Quirk)
 			if i >= maxTimeouts {
-				require.ErrorContains(t, r.Err, "did not respond in time to the 3 probes before")
+				require.ErrorContains(t, r.Err, "did not respond in time to 3 probes in a row")
 			}
 		}
 		require.Equal(t, 5*time.Second, time.Since(start))
@@ -176,7 +176,7 @@ func TestDiffKeepsCredentials(t *testing.T) {
 	require.NotZero(t, asked.Load(), "the Location of uploads was not used")
 	asked.Store(0)
 	_, err = compare(t, Distribution3(), h(http.StatusAccepted, `Bearer realm="`+other.URL+`/token"`), someone)
-	require.ErrorContains(t, err, "is another host without HTTPS: it gets no credentials")
+	require.ErrorContains(t, err, "is on another host and does not use HTTPS, so it gets no credentials")
 	require.Zero(t, asked.Load())
 	require.Zero(t, leaked.Load())
 

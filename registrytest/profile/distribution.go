@@ -37,7 +37,7 @@ var distribution28 = site{
 		},
 		{
 			Fact: Fact{
-				Name: "distribution-2.8.chunk-order-unchecked", Sentence: "the Content-Range of a chunk is ignored, also that of the last: a chunk at a wrong offset is appended",
+				Name: "distribution-2.8.chunk-order-unchecked", Sentence: "the Content-Range of a chunk is ignored, even that of the last: a chunk at a wrong offset is appended",
 				Source: distribution283 + "registry/handlers/blobupload.go#L180", Date: "2026-11-30", Evidence: EvidenceTrace,
 				Breaks: []string{
 					"chunk out of order is 416", "chunk out of order is 416 whatever its length", "final chunk out of order is 416",
@@ -93,7 +93,7 @@ var distribution3 = site{
 	quirks: append([]quirk{
 		{
 			Fact: Fact{
-				Name: "distribution-3.bad-n", Sentence: "tags/list with an n that is no number is 400 PAGINATION_NUMBER_INVALID",
+				Name: "distribution-3.bad-n", Sentence: "tags/list with an n that is not a number is 400 PAGINATION_NUMBER_INVALID",
 				Source: distribution311 + "registry/handlers/tags.go", Date: "2026-05", Evidence: EvidenceCode,
 				Breaks: []string{
 					"error codes are those of the spec",
@@ -163,7 +163,7 @@ var distributionQuirks = []quirk{
 	},
 	{
 		Fact: Fact{
-			Name: "distribution.single-post-202", Sentence: "a blob in a single POST starts an upload session, its digest is ignored",
+			Name: "distribution.single-post-202", Sentence: "a blob in a single POST starts an upload session; its digest is ignored",
 			Source: distribution311 + "registry/handlers/blobupload.go", Date: "2026-05", Evidence: EvidenceCode,
 		},
 		do:    singlePost202(),
@@ -249,7 +249,7 @@ var distributionQuirks = []quirk{
 	},
 	{
 		Fact: Fact{
-			Name: "distribution.patch-content-type", Sentence: "a PATCH with another Content-Type than application/octet-stream is 500",
+			Name: "distribution.patch-content-type", Sentence: "a PATCH with a Content-Type other than application/octet-stream is 500",
 			Source: distribution311 + "registry/handlers/blobupload.go", Date: "2026-05", Evidence: EvidenceCode,
 		},
 		do: refuse(func(_ *build, r *registry.Request) *registry.Error {

@@ -21,7 +21,7 @@ var dockerHub = site{
 	quirks: []quirk{
 		{
 			Fact: Fact{
-				Name: "docker-hub.challenge", Sentence: "a public image requires a token, too, of the service registry.docker.io at auth.docker.io",
+				Name: "docker-hub.challenge", Sentence: "even a public image requires a token, of the service registry.docker.io at auth.docker.io",
 				Source: "https://github.com/distribution/distribution/issues/2376", Date: "2018-05", Evidence: EvidenceIssue,
 			},
 			do:    challenges(),
@@ -29,7 +29,7 @@ var dockerHub = site{
 		},
 		{
 			Fact: Fact{
-				Name: "docker-hub.missing-401", Sentence: "a repository that does not exist is 401 with insufficient_scope, as one that is private",
+				Name: "docker-hub.missing-401", Sentence: "a repository that does not exist is 401 with insufficient_scope, like one that is private",
 				Source: "https://github.com/distribution/distribution/issues/1291", Date: "2015-12", Evidence: EvidenceIssue,
 			},
 			do:    missing401(),
@@ -51,7 +51,7 @@ var dockerHub = site{
 		},
 		{
 			Fact: Fact{
-				Name: "docker-hub.first-scope", Sentence: "of several parameters scope of a token request, only the first counts",
+				Name: "docker-hub.first-scope", Sentence: "of several scope parameters of a token request, only the first counts",
 				Source: "https://github.com/docker/hub-feedback/issues/2215", Date: "2022-03", From: "2022-03", Until: "2022-04", Evidence: EvidenceIssue,
 			},
 			do: firstScope(),
@@ -226,8 +226,8 @@ func probeSubjectWithoutAPI(p *prober) string {
 	})(p)
 }
 
-// firstScope returns the behaviour of a token service that ignores all query
-// parameters scope except the first, which may contain several scopes.
+// firstScope returns the behaviour of a token service that ignores all scope
+// parameters except the first, which may contain several scopes.
 func firstScope() behaviour {
 	return aboutAuth(behaviour{{build: func(b *build, q *quirk) {
 		b.addFault([]registry.Op{registry.GetToken}, func(r *registry.Request) *registry.Fault {

@@ -47,7 +47,7 @@ var ecr = site{
 		},
 		{
 			Fact: Fact{
-				Name: "ecr.missing-repository-eof", Sentence: "a POST with a body to a repository that does not exist ends with the connection, without a response",
+				Name: "ecr.missing-repository-eof", Sentence: "a POST with a body to a repository that does not exist gets no response: the registry closes the connection",
 				Source: roadmap + "1970", Date: "2023-03", Evidence: EvidenceIssue,
 			},
 			do: ruleIf("post-blob close", func(b *build, r *registry.Request) bool {
@@ -118,7 +118,7 @@ var ecr = site{
 		},
 		{
 			Fact: Fact{
-				Name: "ecr.chunk-minimum", Sentence: "chunks but the last have at least 5 MiB; the registry does not announce it",
+				Name: "ecr.chunk-minimum", Sentence: "all chunks but the last must have at least 5 MiB; the registry does not announce this",
 				Source: "https://docs.amazonaws.cn/en_us/AmazonECR/latest/userguide/service-quotas.html", Evidence: EvidenceVendor,
 				Breaks: []string{
 					"chunk is 202 with Location and Range", "minimum chunk size is announced", "status of an upload is 204 with Location and Range",

@@ -83,7 +83,7 @@ var ecrPublic = site{
 		},
 		{
 			Fact: Fact{
-				Name: "ecr-public.tags-unsorted", Sentence: "tags are not listed in an order",
+				Name: "ecr-public.tags-unsorted", Sentence: "tags are listed in no particular order",
 				Source: roadmap + "2091", Date: "2023-07", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"pages of tags are in order", "tags are in order",

@@ -18,7 +18,7 @@ var ghcr = site{
 	quirks: []quirk{
 		{
 			Fact: Fact{
-				Name: "ghcr.challenge", Sentence: "a public image requires a token, too, of the service ghcr.io at /token",
+				Name: "ghcr.challenge", Sentence: "even a public image requires a token, of the service ghcr.io at /token",
 				Source: renovateDocker + "common.ts#L170", Date: "2022-02", Evidence: EvidenceClient,
 			},
 			do:    challenges(),
@@ -60,7 +60,7 @@ var ghcr = site{
 		},
 		{
 			Fact: Fact{
-				Name: "ghcr.upload-expiry", Sentence: "an upload ends ten minutes after its last request (the documentation has ten minutes for all of it)",
+				Name: "ghcr.upload-expiry", Sentence: "an upload ends ten minutes after its last request (the documentation says ten minutes for the whole upload)",
 				Source: "https://github.com/aquaproj/aqua/issues/4018", Date: "2025-07", Evidence: EvidenceVendor,
 			},
 			do:     uploadExpiry(10 * time.Minute),

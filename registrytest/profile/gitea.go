@@ -210,7 +210,7 @@ var gitea = site{
 		},
 		{
 			Fact: Fact{
-				Name: "gitea.link-always", Sentence: "tags/list has a Link unless it is empty, also on the last page",
+				Name: "gitea.link-always", Sentence: "every page of tags/list that is not empty has a Link, even the last one",
 				Source: giteaReport, Date: "2024-09", Evidence: EvidenceTrace,
 				Breaks: []string{
 					"n=0 lists no tags",
@@ -254,7 +254,7 @@ var gitea = site{
 		},
 		{
 			Fact: Fact{
-				Name: "gitea.tags-in-small-letters", Sentence: "a tag is stored in small letters",
+				Name: "gitea.tags-in-small-letters", Sentence: "a tag is stored in lower case",
 				Source: giteaSource + "manifest.go", Evidence: EvidenceCode,
 				Breaks: []string{
 					"pages of tags are in order", "tags are in order",

@@ -66,7 +66,7 @@ var gitlab = site{
 		},
 		{
 			Fact: Fact{
-				Name: "gitlab.single-post-202", Sentence: "a blob in a single POST starts an upload session, its digest is ignored",
+				Name: "gitlab.single-post-202", Sentence: "a blob in a single POST starts an upload session; its digest is ignored",
 				Source: gitlabReport, Date: "2023-10", Evidence: EvidenceTrace,
 			},
 			do:    singlePost202(),

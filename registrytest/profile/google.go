@@ -60,7 +60,7 @@ var artifactRegistry = site{
 		},
 		{
 			Fact: Fact{
-				Name: "artifact-registry.referrers-html", Sentence: "the referrers API was a page in HTML with the status 200, of a login",
+				Name: "artifact-registry.referrers-html", Sentence: "the referrers API responded with 200 and an HTML page for the login",
 				Source: "https://github.com/oras-project/oras-go/pull/635", Date: "2023-11", Until: "2026-01", Evidence: EvidenceConflicting,
 				Breaks: []string{
 					"OCI-Subject is absent without the referrers API", "referrers are 404 if the API is unsupported",

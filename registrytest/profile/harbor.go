@@ -29,7 +29,7 @@ var harbor = site{
 	quirks: []quirk{
 		{
 			Fact: Fact{
-				Name: "harbor.challenge", Sentence: "a public image requires a token, too, of the service harbor-registry at /service/token",
+				Name: "harbor.challenge", Sentence: "even a public image requires a token, of the service harbor-registry at /service/token",
 				Source: harborSource + "src/server/middleware/v2auth/auth.go#L62", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do:    challenges(),
@@ -135,7 +135,7 @@ var harbor = site{
 		},
 		{
 			Fact: Fact{
-				Name: "harbor.tags-n-0", Sentence: "tags/list with n=0 is empty also if the repository does not exist",
+				Name: "harbor.tags-n-0", Sentence: "tags/list with n=0 is empty even if the repository does not exist",
 				Source: harborSource + "src/server/registry/tag.go", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do: serve(func(_ *build, r *registry.Request) registry.Handler {

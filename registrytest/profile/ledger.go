@@ -28,13 +28,13 @@ type pushed struct {
 // A session is an open upload session.
 type session struct{ repo, path, location string }
 
-// note records in the ledger the content that the request r created, according
-// to the registry's response, which the parameter got has.
+// note records in the ledger the content that the request r created, according to
+// the registry's response got.
 func (l *ledger) note(p *prober, r *http.Request, got reply) {
 	parsed, _ := registry.ParseRequest(r)
 	repo := parsed.Repo
 	if repo == "" {
-		repo = p.repo // the path of an upload may not name it
+		repo = p.repo // the path of an upload need not name it
 	}
 	switch {
 	case parsed.Op == registry.PutManifest:

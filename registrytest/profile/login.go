@@ -47,7 +47,7 @@ func newLogin(p *prober, next http.RoundTripper, user auth.Credentials) (*login,
 		if err == nil && realm.Host != "" {
 			l.scheme, l.realm, l.name = "bearer", realm, params["service"]
 			if user.Username != "" && !trusted(l.base, realm) {
-				return nil, fmt.Errorf("the token service at %s is another host without HTTPS: it gets no credentials", realm.Host)
+				return nil, fmt.Errorf("the token service at %s is on another host and does not use HTTPS, so it gets no credentials", realm.Host)
 			}
 		}
 	}
@@ -78,7 +78,7 @@ func trusted(base string, realm *url.URL) bool {
 	return realm.Scheme == "https" || realm.Scheme+"://"+realm.Host == base
 }
 
-// clientOf returns a client like p.client with another transport.
+// clientOf returns a copy of p.client that uses the transport.
 func (p *prober) clientOf(transport http.RoundTripper) *http.Client {
 	client := *p.client
 	client.Transport = transport

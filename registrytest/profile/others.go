@@ -251,7 +251,7 @@ var others = site{
 		},
 		{
 			Fact: Fact{
-				Name: "others.chunk-minimum", Sentence: "OCI-Chunk-Min-Length says that chunks but the last have at least 2 MiB; a shorter one is 400",
+				Name: "others.chunk-minimum", Sentence: "OCI-Chunk-Min-Length says that all chunks but the last must have at least 2 MiB; a shorter one is 400",
 				Source: "https://github.com/regclient/regclient/commit/4b9703d", Date: "2023", Evidence: EvidenceClient,
 			},
 			do: together(minChunk(2<<20), onResponse(func(_ *registry.Request, status int, h http.Header, note func()) int {
@@ -266,7 +266,7 @@ var others = site{
 		},
 		{
 			Fact: Fact{
-				Name: "others.half-chunk-416", Sentence: "of the first chunk, only a part of 500 bytes arrives: 416 with the Range of that",
+				Name: "others.half-chunk-416", Sentence: "only the first 500 bytes of the first chunk arrive: 416 with their Range",
 				Source: "https://github.com/regclient/regclient/pull/325", Evidence: EvidenceClient,
 			},
 			do: rule("patch-upload once keep=500"),

@@ -33,7 +33,7 @@ type prober struct {
 	repo   string       // repository to which the probe pushes
 	absent string       // repository that does not exist
 
-	// login are the user's credentials, for a token service.
+	// login has the user's credentials, for a token service.
 	login auth.Credentials
 
 	within string   // prefix of the repositories that requests may name
@@ -69,7 +69,7 @@ func (p *prober) fail(format string, args ...any) { panic(errProbe{fmt.Errorf(fo
 // probe has left.
 func (p *prober) wait(d time.Duration) {
 	if end, ok := p.ctx.Deadline(); ok && time.Until(end) < d {
-		p.fail("it waits for %v, which is longer than a probe may take", d)
+		p.fail("the probe waits for %v, which is longer than a probe may take", d)
 	}
 	select {
 	case <-time.After(d):
@@ -122,7 +122,7 @@ func (p *prober) request(method, target, body string, header ...string) *http.Re
 func (p *prober) as(scope string) *prober {
 	r := p.request("GET", param(p.realm(), "scope", scope), "")
 	if !trusted(p.base, r.URL) {
-		p.fail("the token service at %s is another host without HTTPS: it gets no credentials", r.URL.Host)
+		p.fail("the token service at %s is on another host and does not use HTTPS, so it gets no credentials", r.URL.Host)
 	}
 	r.SetBasicAuth(p.login.Username, p.login.Password)
 	_, token, _ := strings.Cut(p.send(p.client, r).body, `"token":"`)

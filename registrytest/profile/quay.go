@@ -60,7 +60,7 @@ var quay = site{
 		},
 		{
 			Fact: Fact{
-				Name: "quay.scope-actions", Sentence: "a scope with another action than pull, push and *, such as delete, is 400 INVALID_REQUEST",
+				Name: "quay.scope-actions", Sentence: "a scope with an action other than pull, push and *, such as delete, is 400 INVALID_REQUEST",
 				Source: quaySource + "endpoints/v2/v2auth.py#L216", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do: aboutAuth(serve(func(_ *build, r *registry.Request) registry.Handler {
@@ -97,7 +97,7 @@ var quay = site{
 		},
 		{
 			Fact: Fact{
-				Name: "quay.creator-token", Sentence: "a token for pull alone is 401 in a repository that does not exist, and one for push, too, is 404, where the user may create it",
+				Name: "quay.creator-token", Sentence: "in a repository that does not exist and that the user may create, a token for pull alone is 401, and one for pull and push is 404",
 				Source: "https://github.com/helm/helm/issues/32144", Date: "2026-05", Evidence: EvidenceIssue,
 			},
 			do: aboutAuth(refuse(func(b *build, r *registry.Request) *registry.Error {
@@ -207,7 +207,7 @@ var quay = site{
 		},
 		{
 			Fact: Fact{
-				Name: "quay.manifest-types", Sentence: "a manifest of another media type than those of Docker and OCI is 415 MANIFEST_INVALID",
+				Name: "quay.manifest-types", Sentence: "a manifest with a media type other than those of Docker and OCI is 415 MANIFEST_INVALID",
 				Source: quaySource + "endpoints/v2/manifest.py#L251", Date: "2026-08", Evidence: EvidenceCode,
 				Breaks: []string{
 					"media types are case-insensitive",

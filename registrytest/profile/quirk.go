@@ -69,7 +69,7 @@ type quirk struct {
 	setting bool
 
 	// probe observes the behaviour, and want is the observation at a registry
-	// with the quirk. A registry without the quirk leads to another observation.
+	// with the quirk. A registry without the quirk leads to a different observation.
 	probe probe
 	want  string
 
@@ -231,7 +231,7 @@ func (s *site) checkDate(date string) error {
 		return fmt.Errorf("%q is not a date, such as 2026-08 or 2026-08-31; %s", date, known)
 	}
 	if day < oldest {
-		return fmt.Errorf("its behaviour at %s is not known: the oldest source is of %s; %s", date, oldest, known)
+		return fmt.Errorf("its behaviour at %s is not known: the oldest source dates from %s; %s", date, oldest, known)
 	}
 	if day[:len(sourcesRead)] > sourcesRead {
 		return fmt.Errorf("its behaviour at %s is not known: the sources were read in %s; %s", date, sourcesRead, known)
@@ -239,6 +239,6 @@ func (s *site) checkDate(date string) error {
 	return nil
 }
 
-// sourcesRead is the month when the sources were read. Profiles of later dates
-// are errors.
+// sourcesRead is the month when the sources were read. A profile of a later date
+// has an error.
 const sourcesRead = "2026-11"

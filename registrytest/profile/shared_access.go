@@ -16,8 +16,8 @@ import (
 // The behaviours in this file concern permissions, and are shared by several
 // registries.
 
-// Quirks that refuse pushes to a missing repository or namespace decide these
-// settings.
+// These are the settings, for behaviour.deciding, of quirks that refuse requests to
+// a missing repository or namespace. [Profile.NeedsRepository] looks for them.
 const (
 	missingRepositories = "repositories that do not exist"
 	missingNamespaces   = "namespaces that do not exist"

@@ -50,8 +50,8 @@ func quote(text string) []byte {
 	return quoted
 }
 
-// recode returns the behaviour of a registry that replaces one error code by
-// another in responses to the operations. Unless status is 0, it also replaces
+// recode returns the behaviour of a registry that replaces one error code
+// with another in responses to the operations. Unless status is 0, it also replaces
 // the status.
 func recode(from, to registry.Code, status int, ops ...registry.Op) behaviour {
 	return rewrite(func(r *registry.Request, e registry.Error) *registry.Error {

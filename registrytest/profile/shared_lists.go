@@ -17,8 +17,8 @@ import (
 // The behaviours in this file concern lists, and are shared by several
 // registries.
 
-// listTags returns the behaviour of a registry whose lists of tags differ. The
-// function make returns the entries of a list and further members of the JSON
+// listTags returns the behaviour of a registry whose lists of tags deviate from the
+// spec. The function make returns the entries of a list and further members of the JSON
 // object. If paged is true, the query parameters n and last select some of the
 // entries.
 func listTags(paged bool, make func(r *registry.Request, tags []string) (entries []any, members map[string]any)) behaviour {

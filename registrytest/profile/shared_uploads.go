@@ -98,8 +98,8 @@ func (s *bySession[T]) set(id string, value T) {
 	s.values[id] = value
 }
 
-// forget deletes the value of the request's session if the response, with the
-// status, has ended the session.
+// forget deletes the value of the request's session if a response with the status
+// ends the session.
 func (s *bySession[T]) forget(r *registry.Request, status int) {
 	if status/100 == 2 && (r.Op == registry.PutUpload || r.Op == registry.CancelUpload) {
 		s.mu.Lock()
@@ -169,7 +169,7 @@ func uploadState(rule stateRule) behaviour {
 			h.Write([]byte(text))
 			return hex.EncodeToString(h.Sum(nil)[:16])
 		}
-		var current bySession[string] // "" if a used state has ended the session
+		var current bySession[string] // "" if a used state ended the session
 		add := header(func(r *registry.Request, status int, h http.Header) int {
 			current.forget(r, status)
 			id, location := h.Get("Docker-Upload-Uuid"), h.Get("Location")
@@ -221,8 +221,9 @@ func probeState(p *prober) string {
 }
 
 // rangeIsCount returns the behaviour of a registry that responds to the status
-// request of an upload session without a Location, and with a Range that ends in
-// the number of bytes instead of the last byte.
+// request of an upload session without a Location, and with a Range whose end
+// is the number of bytes instead of the offset of the last byte. The Range begins
+// with the prefix.
 func rangeIsCount(prefix string) behaviour {
 	return header(func(_ *registry.Request, status int, h http.Header) int {
 		first, last, ok := strings.Cut(h.Get("Range"), "-")

@@ -46,7 +46,7 @@ var zot = site{
 		},
 		{
 			Fact: Fact{
-				Name: "zot.ping-challenges", Sentence: "the 200 of /v2/ has a challenge, too, with the scheme basic in small letters and a realm without quotes, empty unless configured",
+				Name: "zot.ping-challenges", Sentence: "the 200 of /v2/ has a challenge, too, with the scheme basic in lower case and a realm without quotes, empty unless configured",
 				Source: zotSource + "routes.go#L282", Date: "2026-11-30", Evidence: EvidenceTrace,
 			},
 			do:    aboutAuth(rule(`ping set-header="WWW-Authenticate:basic realm="`)),
@@ -69,7 +69,7 @@ var zot = site{
 		},
 		{
 			Fact: Fact{
-				Name: "zot.bad-n-400", Sentence: "tags/list with an n that is no number is 400 without a body",
+				Name: "zot.bad-n-400", Sentence: "tags/list with an n that is not a number is 400 without a body",
 				Source: zotSource + "routes.go#L320", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do: ruleIf("list-tags has-header=?n status=400 body=empty", func(_ *build, r *registry.Request) bool {
@@ -84,7 +84,7 @@ var zot = site{
 		},
 		{
 			Fact: Fact{
-				Name: "zot.mount-ignores-from", Sentence: "a mount finds a blob that is anywhere, whatever from says",
+				Name: "zot.mount-ignores-from", Sentence: "a mount finds a blob in any repository, whatever from says",
 				Source: zotSource + "routes.go#L1758", Date: "2026-08", Evidence: EvidenceCode,
 				Breaks: []string{
 					"mount of an invalid digest starts an upload",
@@ -119,7 +119,7 @@ var zot = site{
 		},
 		{
 			Fact: Fact{
-				Name: "zot.post-type-415", Sentence: "a blob in a single POST with another Content-Type than application/octet-stream is 415",
+				Name: "zot.post-type-415", Sentence: "a blob in a single POST with a Content-Type other than application/octet-stream is 415",
 				Source: zotSource + "routes.go#L1830", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do: ruleIf("post-blob status=415 body=empty", func(_ *build, r *registry.Request) bool {
@@ -180,7 +180,7 @@ var zot = site{
 		},
 		{
 			Fact: Fact{
-				Name: "zot.oci-only", Sentence: "manifests of Docker's media types are 415 MANIFEST_INVALID, unless zot is configured to take them",
+				Name: "zot.oci-only", Sentence: "manifests of Docker's media types are 415 MANIFEST_INVALID, unless zot is configured to accept them",
 				Source: zotSource + "routes.go#L740", Date: "2026-08", Evidence: EvidenceCode,
 				Breaks: []string{
 					"manifest keeps its Content-Type", "media types are case-insensitive",
@@ -244,7 +244,7 @@ var zot = site{
 		},
 		{
 			Fact: Fact{
-				Name: "zot.head-mounts", Sentence: "HEAD of a blob that is in another repository alone is 200, and adds it to this one",
+				Name: "zot.head-mounts", Sentence: "HEAD of a blob that is only in another repository is 200, and adds it to this one",
 				Source: zotSource + "routes.go#L1390", Date: "2026-11-30", Evidence: EvidenceTrace,
 				Breaks: []string{
 					"blob of another repository is 404",
