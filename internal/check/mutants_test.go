@@ -71,7 +71,7 @@ func TestMutants(t *testing.T) {
 			var names []string
 			for _, v := range append(report.Violations(Must), report.Violations(Should)...) {
 				names = append(names, v.Name)
-				require.NotEmpty(t, v.Requests, "the requests that show it")
+				require.NotEmpty(t, v.Requests, "the report must list the requests that show the violation")
 				require.NotEmpty(t, v.Command)
 			}
 			require.Contains(t, names, m.violates.Name)

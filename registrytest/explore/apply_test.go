@@ -15,7 +15,8 @@ import (
 )
 
 // Each option has an effect on EveryFault, on Hostile, or on both. Giving an option to a
-// function on which it has no effect is an error. So is a negative value.
+// function on which it has no effect is an error. So are the zero Option and a negative
+// value.
 func TestOptionsApply(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -60,7 +61,7 @@ func TestOptionsApply(t *testing.T) {
 	}
 }
 
-// Hostile announces each trap and twin.
+// Hostile announces the undisturbed run and each trap.
 func TestAnnounceTraps(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
@@ -152,7 +153,7 @@ func TestAmbiguousResult(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// If a client pushes another manifest each time, the violation says why that may be.
+// If a client pushes a different manifest each time, the violation names likely causes.
 func TestChangingManifest(t *testing.T) {
 	t.Parallel()
 	n := 0

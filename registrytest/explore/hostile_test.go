@@ -88,7 +88,7 @@ func TestTraps(t *testing.T) {
 			} else {
 				require.Regexp(t, more, reference, "%s", tr.name)
 			}
-			require.True(t, strings.Contains(string(text), reference), "the document has no %q of %q", reference, tr.name)
+			require.True(t, strings.Contains(string(text), reference), "docs/exploring.md lacks the reference %q of the trap %q", reference, tr.name)
 		}
 		require.Positive(t, sources, "%s", tr.name)
 		require.NotNil(t, tr.twin.set, "%s", tr.name)
@@ -290,7 +290,8 @@ func TestUnreadPages(t *testing.T) {
 		`the operation requests 1 page of list-referrers, and not the next one in Link (CVE-2023-33957; CVE-2023-46737)`, z.Traps[0].String())
 }
 
-// If the registry refused all requests, the reports say that no trap was tried.
+// If the registry refused all requests, or the options leave out all traps, the report
+// says that no trap was tried.
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	careless := func(t *T, reg *registrytest.Server) error {
@@ -302,7 +303,7 @@ func TestRefused(t *testing.T) {
 	}
 	z := Hostile(t, nil, careless, OnlyTraps("huge manifest"), Login("ci", "secret"))
 	require.Equal(t, "no trap was tried: the operation's only request was answered with 401", z.untried())
-	require.Equal(t, 2, z.Runs, "with tokens and with Basic credentials")
+	require.Equal(t, 2, z.Runs, "Hostile must try tokens and then Basic credentials")
 	require.Positive(t, z.Time)
 	require.Equal(t, "0 traps withstood, 0 caught the client, 0 twins fail, 1 not tried (TrapReport.Markdown has the reasons), 2 runs", z.Summary())
 	twice := func(t *T, reg *registrytest.Server) error { return errors.Join(careless(t, reg), careless(t, reg)) }

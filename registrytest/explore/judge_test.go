@@ -159,7 +159,7 @@ func TestCrashedProgram(t *testing.T) {
 	for _, c := range []struct {
 		script   string
 		captured bool // the error has the output in Stderr
-		stopped  bool // the error says that the operation has stopped the program
+		stopped  bool // the error says that the operation stopped the program
 		want     string
 	}{
 		{"kill -SEGV $$", false, false, "it was ended by a signal: segmentation fault"},
@@ -200,7 +200,7 @@ func TestCrashedProgram(t *testing.T) {
 	}
 }
 
-// The text about content that the registry lacks is a sentence.
+// The text of a violation names the manifest and the tag that the registry lacks.
 func TestMissingContent(t *testing.T) {
 	t.Parallel()
 	push := operations["push"].run(client{bug: "takes every response for success"})
@@ -349,7 +349,7 @@ func TestStalls(t *testing.T) {
 	} {
 		x := &explorer{t: t, setup: getting, run: c.run}
 		endless := func(c cell) bool { return c.parts[0].trouble.endless }
-		require.False(t, slices.ContainsFunc(x.begin(t), endless), "only with Stalls")
+		require.False(t, slices.ContainsFunc(x.begin(t), endless), "without Stalls, no run has an endless fault")
 		x.must = []string{"stalled for good"}
 		require.True(t, slices.ContainsFunc(x.begin(t), endless))
 		x.must, x.stalls = nil, true

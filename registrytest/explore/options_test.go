@@ -108,7 +108,8 @@ func TestServers(t *testing.T) {
 	}
 }
 
-// The outcomes over loopback are the same as those in a bubble.
+// Over loopback, runs have the outcomes that they have in a bubble. A response that the
+// client leaves open is a violation there, too.
 func TestOverLoopback(t *testing.T) {
 	t.Parallel()
 	m := EveryFault(t, getting, get, OverLoopback(), Jobs(4), Try(
@@ -149,10 +150,11 @@ func TestDeterministic(t *testing.T) {
 		require.Equal(t, first, explore(1))
 	}
 	require.NotEqual(t, first, explore(2))
-	require.Contains(t, first, ` and get-manifest `, "a pair")
+	require.Contains(t, first, ` and get-manifest `, "the matrix must contain a pair")
 }
 
-// The test fails if an outcome differs from the golden file.
+// The comparison fails if an outcome differs from the golden file, or if the file has a
+// run that the matrix lacks and no option left out.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "golden.md")
@@ -172,7 +174,7 @@ func TestGolden(t *testing.T) {
 
 	require.NoError(t, os.WriteFile(file, []byte(good.Markdown()+"| 599 once | retried |\n"), 0o666))
 	require.ErrorContains(t, good.compareGolden(file), "\n\t599 once: no run has this fault, which the file has")
-	require.NoError(t, sample.compareGolden(file), "a sample leaves out runs")
+	require.NoError(t, sample.compareGolden(file), "a sample may leave out runs")
 	i := slices.IndexFunc(good.Cells, func(c Cell) bool { return c.Fault == "slow" })
 	good.Cells = slices.Delete(good.Cells, i, i+1)
 	require.ErrorContains(t, good.compareGolden(file), "\n\tslow at get-manifest v1: no run, but the file has ok")
@@ -214,8 +216,8 @@ func TestUntestedPromises(t *testing.T) {
 	require.Empty(t, x.untested(m))
 }
 
-// Options that name something unknown, and operations that fail without a fault,
-// are errors.
+// Options that name something unknown, setups that fail, and operations that fail
+// without a fault are errors. So are stalls over loopback.
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	for want, x := range map[string]*explorer{
@@ -265,7 +267,7 @@ func TestAcceptAndBudget(t *testing.T) {
 		}
 	}
 	require.Equal(t, []Outcome{Retried, Retried, Failed, Retried, Retried, Retried, Failed, Retried}, accepted,
-		"once, twice, for good and as a date, for 429 and 503")
+		"the runs are once, twice, for good and as a date, for 429 and 503")
 	m = EveryFault(t, getting, hasty, Budget(0, time.Nanosecond))
 	if runtime.GOOS != "windows" { // On Windows, the clock may tick only 64 times a second.
 		require.Equal(t, 1, m.Runs)

@@ -17,8 +17,8 @@ import (
 // 3. If it is 0, they explore only samples of the faults, as with -short.
 var processes = flag.Int("processes", 0, "make whole explorations in this many processes, and log the CPU time of each")
 
-// matrixFile is the variable of the environment with the file to which a process
-// writes its matrices.
+// matrixFile is the environment variable that names the file to which a process writes
+// its matrices.
 const matrixFile = "EXPLORE_MATRIX_FILE"
 
 // The same seed gives the same matrices in several processes, although the order of
@@ -43,9 +43,9 @@ func TestSameInAllProcesses(t *testing.T) {
 		if i == 0 {
 			first = string(text)
 		}
-		require.True(t, first == string(text), "process %d has another matrix:\n%s\nnot\n%s", i, text, first)
+		require.True(t, first == string(text), "process %d has a different matrix:\n%s\nwant\n%s", i, text, first)
 	}
-	require.Regexp(t, `"fault": "[^"]+ and [^"]+"`, first, "a pair")
+	require.Regexp(t, `"fault": "[^"]+ and [^"]+"`, first, "the matrices must contain a pair")
 }
 
 // TestMatrices writes the matrices of a pull and a push, in each of the processes of

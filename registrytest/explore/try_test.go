@@ -10,8 +10,8 @@ import (
 )
 
 // Try with the rule of a violation judges the run as the exploration did: the
-// violation has the same kind, and Accept permits it. With Try, too, other results
-// after a forged response that the client cannot detect are no violation.
+// violation has the same kind, and Accept permits it. Different results after a
+// forged response that the client cannot detect are no violation with Try, either.
 func TestTryJudgesAlike(t *testing.T) {
 	t.Parallel()
 	for kind, run := range map[string]func(*T, *registrytest.Server) error{

@@ -11,7 +11,7 @@ import (
 	"github.com/ocireg/registry/registrytest"
 )
 
-// A blocker blocks clients on a mutex, which no clock in a bubble can end.
+// A blocker blocks clients on a mutex. The clock of a bubble cannot end such a wait.
 type blocker struct {
 	mu      sync.Mutex
 	blocked chan struct{} // closed when a client is about to block
@@ -71,8 +71,8 @@ func (b *blocker) release(w *watchdog) {
 	w.bubbles.Wait()
 }
 
-// A run that makes no progress in real time is given up. The error has the rule and
-// the place where the client waits, and the matrix has the runs before it.
+// EveryFault gives up on a run that makes no progress in real time. The error has the
+// rule and the place where the client waits, and the matrix has the runs before it.
 func TestNoProgress(t *testing.T) {
 	t.Parallel()
 	b := newBlocker(t)
@@ -84,7 +84,7 @@ func TestNoProgress(t *testing.T) {
 	require.ErrorContains(t, err, `the run "get-manifest once status=503" makes no progress in real time`)
 	require.ErrorContains(t, err, "explore.(*blocker).block")
 	require.ErrorContains(t, err, "sync.(*Mutex).Lock")
-	require.NotContains(t, err.Error(), "(durable)", "the stacks of goroutines that wait")
+	require.NotContains(t, err.Error(), "(durable)", "the error must omit the stacks of durably blocked goroutines")
 	require.Len(t, m.Cells, 1)
 	require.Equal(t, Failed, m.Cells[0].Outcome)
 	require.Equal(t, 2, m.Skipped)
@@ -98,7 +98,7 @@ func TestNoProgress(t *testing.T) {
 	require.ErrorContains(t, err, `the run "undisturbed" makes no progress in real time`)
 }
 
-// Hostile gives up a run without progress. The error names the trap.
+// Hostile gives up on a run without progress. The error names the trap.
 func TestNoProgressAtTrap(t *testing.T) {
 	t.Parallel()
 	b := newBlocker(t)
@@ -107,7 +107,7 @@ func TestNoProgressAtTrap(t *testing.T) {
 	require.Nil(t, h.attempt("huge manifest", func(*hostileWorld) {}))
 	b.release(&h.watchdog)
 	require.ErrorContains(t, h.watchdog.givenUp(), `the run "huge manifest" makes no progress in real time`)
-	require.Nil(t, h.attempt("huge header", func(*hostileWorld) {}), "no other run is made")
+	require.Nil(t, h.attempt("huge header", func(*hostileWorld) {}), "Hostile must make no other run")
 }
 
 // A run that makes progress is not given up, however often the watchdog looks.

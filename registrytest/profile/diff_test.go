@@ -116,7 +116,7 @@ func TestDiffOfHostileRegistry(t *testing.T) {
 	require.ErrorContains(t, err, "the response has status 404; a registry responds with 200 or 401")
 }
 
-// A malformed response ends a probe with an error, or leads to another
+// A malformed response ends a probe with an error, or leads to a different
 // observation, unless the probe observes only the status. No request leaves the
 // prefix.
 func TestDiffOfOddRegistry(t *testing.T) {
@@ -183,7 +183,7 @@ func TestDiffKeepsCredentials(t *testing.T) {
 	require.False(t, trusted("http://127.0.0.1:50", &url.URL{Scheme: "http", Host: "127.0.0.1:5000"}))
 }
 
-// The client requests a new token after the registry has refused an expired one.
+// Diff requests a new token after the registry refuses an expired one.
 func TestDiffRenewsTokens(t *testing.T) {
 	t.Parallel()
 	p := Quay(Repositories("probe/ocireg-*"))

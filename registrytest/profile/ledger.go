@@ -29,7 +29,7 @@ type pushed struct {
 type session struct{ repo, path, location string }
 
 // note records in the ledger the content that the request r created, according to
-// the registry's response got.
+// the response got.
 func (l *ledger) note(p *prober, r *http.Request, got reply) {
 	parsed, _ := registry.ParseRequest(r)
 	repo := parsed.Repo

@@ -61,7 +61,7 @@ func TestMistakes(t *testing.T) {
 }
 
 // A server refuses two options for authentication, or an option for a setting
-// that a quirk decides.
+// that a quirk decides. It accepts options for different settings.
 func TestContradictions(t *testing.T) {
 	t.Parallel()
 	for want, opts := range map[string][]registrytest.Option{
@@ -154,8 +154,8 @@ func isBasic(t *testing.T, reg *registrytest.Server, c auth.Credentials) bool {
 	return resp.StatusCode == 200
 }
 
-// With RealHosts, the token service and the storage of blobs have other hosts
-// than the registry.
+// With RealHosts, the token service and the storage of blobs are on hosts of their
+// own.
 func TestRealHosts(t *testing.T) {
 	t.Parallel()
 	n := registrytest.NewNetwork(t)
@@ -181,7 +181,7 @@ func TestRealHosts(t *testing.T) {
 	require.Equal(t, 200, c.Do("GET", blob, "", "Authorization", bearer).Status)
 	last := hub.Requests().Last()
 	require.Equal(t, "production.cloudflare.docker.com", last.URL.Host)
-	require.Empty(t, last.RequestHeader.Get("Authorization"), "net/http leaves it out at another host")
+	require.Empty(t, last.RequestHeader.Get("Authorization"), "net/http must not send Authorization to another host")
 
 	n.Client().CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	storage := c.Do("GET", blob, "", "Authorization", bearer).Header.Get("Location")
@@ -199,7 +199,7 @@ func TestReceipts(t *testing.T) {
 		resp, err := reg.Client().Get(reg.URL + "/v2/app/tags/list?n=2000")
 		require.NoError(t, err)
 		resp.Body.Close()
-		fake.Errorf("the test has failed")
+		fake.Errorf("the test failed")
 	})
 	log := strings.Join(fake.Lines(), "\n")
 	require.Contains(t, log, "quirk=ecr.tags-n-1000 (https://github.com/google/go-containerregistry/issues/681)")

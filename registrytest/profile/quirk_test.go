@@ -77,7 +77,7 @@ func testQuirk(t *testing.T, s *site, q *quirk, opts ...registrytest.Option) {
 		return got, reg
 	}
 	plain, _ := observe(nil)
-	require.NotEqual(t, q.want, plain, "a registry without the quirk")
+	require.NotEqual(t, q.want, plain, "a registry without the quirk must behave differently")
 
 	// The registry with only the quirk is on disk. The registry with the whole
 	// profile is in memory.
@@ -89,11 +89,11 @@ func testQuirk(t *testing.T, s *site, q *quirk, opts ...registrytest.Option) {
 		opts = append(opts, registrytest.WithStore(store))
 	}
 	alone, reg := observe(q.Name.profile(Repositories("probe/**")))
-	require.Equal(t, q.want, alone, "alone")
-	require.Contains(t, QuirksIn(reg.Requests()), q.Name, "the receipt:\n%v", reg.Requests())
+	require.Equal(t, q.want, alone, "a registry with only the quirk")
+	require.Contains(t, QuirksIn(reg.Requests()), q.Name, "no response has the receipt of the quirk:\n%v", reg.Requests())
 	for _, r := range reg.Requests().Records() {
 		for _, e := range r.Errors {
-			require.NotContains(t, e.Message, "on purpose", "the message of a real registry")
+			require.NotContains(t, e.Message, "on purpose", "no real registry has this message")
 		}
 	}
 	if s.collection {
@@ -107,8 +107,8 @@ func testQuirk(t *testing.T, s *site, q *quirk, opts ...registrytest.Option) {
 		options = append(options, With(q.Name), Except(contradicted(s, q)...))
 	}
 	whole, reg := observe(Get(name, options...))
-	require.Equal(t, q.want, whole, "with all quirks of %s:\n%v", name, reg.Requests())
-	require.Contains(t, QuirksIn(reg.Requests()), q.Name, "the receipt:\n%v", reg.Requests())
+	require.Equal(t, q.want, whole, "a registry with all quirks of %s:\n%v", name, reg.Requests())
+	require.Contains(t, QuirksIn(reg.Requests()), q.Name, "no response has the receipt of the quirk:\n%v", reg.Requests())
 }
 
 // nameWith returns the name of a profile of the registry that has the quirk. The

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A response that is the same without the quirk has no receipt of it. The probe
-// of each case describes its last response.
+// A response that would be the same without the quirk gets no receipt of the
+// quirk. The probe of each case describes its last response.
 func TestNoReceipt(t *testing.T) {
 	t.Parallel()
 	missing := string(digest.FromString("missing"))

@@ -37,7 +37,7 @@ func TestStateOfCutChunk(t *testing.T) {
 }
 
 // If a session has ended, a request with its state gets the error for an unknown
-// session.
+// session. A request with the state of another session gets that for an invalid state.
 func TestStateOfEndedUpload(t *testing.T) {
 	t.Parallel()
 	for _, d := range []*Profile{Distribution28(), Distribution3()} {
@@ -48,7 +48,7 @@ func TestStateOfEndedUpload(t *testing.T) {
 		other := p.start()
 		_, state, _ := strings.Cut(other, "?")
 		bare, _, _ := strings.Cut(session, "?")
-		require.Equal(t, "404 BLOB_UPLOAD_INVALID", p.chunk(bare+"?"+state, 0, "0123456789").code(), "the state of another session")
+		require.Equal(t, "404 BLOB_UPLOAD_INVALID", p.chunk(bare+"?"+state, 0, "0123456789").code(), "a session must not accept the state of another one")
 	}
 }
 
@@ -67,8 +67,8 @@ func TestBySession(t *testing.T) {
 	require.Equal(t, map[string]int{"2": 2, "3": 3}, s.values)
 }
 
-// The quirk that ignores the order of chunks adds no receipt to a chunk in
-// order.
+// The quirk that ignores the order of chunks adds its receipt to a chunk out of
+// order, and not to one in order.
 func TestReceiptOfOrder(t *testing.T) {
 	t.Parallel()
 	p, reg := newProber(t, Quirk("distribution-2.8.chunk-order-unchecked").Profile())
