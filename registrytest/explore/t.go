@@ -229,8 +229,8 @@ func perform(operation func() error, limit time.Duration, beat func()) ending {
 
 // crashOf describes the crash of the program that the operation ran, or returns "".
 // The error of the operation wraps the program's [exec.ExitError], and has its output
-// in the text or in Stderr. A signal that ended the program
-// counts as a crash, unless the context or the error says that the program was stopped.
+// in the text or in Stderr. A signal that ended the program counts as a crash, unless
+// the context or the error says that the program was stopped.
 func crashOf(ctx context.Context, err error) string {
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) {
