@@ -15,8 +15,9 @@ type arrival struct {
 	body io.Reader
 }
 
-// pieceSize is the number of bytes that are hashed at once. With larger reads, a
-// client on the same machine waits less often for a read.
+// pieceSize is the number of bytes in a piece; the last one of a read may have
+// fewer. With larger reads, a client on the same machine waits less often for a
+// read.
 const pieceSize = 512 << 10
 
 // Read implements [io.Reader]. It fills p before it returns, unless the body

@@ -10,7 +10,7 @@ import (
 type Action uint8
 
 // The actions. Each operation requires permission for one of them, except Ping,
-// GetToken and the ListExtensions of the whole registry.
+// GetToken, and ListExtensions for the whole registry.
 const (
 	ActionPull   Action = iota + 1 // read blobs, manifests and referrers
 	ActionPush                     // put blobs and manifests
@@ -51,8 +51,8 @@ func (r *Request) action() Action {
 	return r.Op.Action()
 }
 
-// visible yields the repositories that sort after the given name, if the client
-// may do the action there.
+// visible yields the repositories that sort after the given name and in which the
+// client may do the action.
 func (h *handler) visible(r *Request, a Action, after string) iter.Seq2[string, error] {
 	all := h.store.Repositories(r.Context(), after)
 	if h.authorizer == nil {

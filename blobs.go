@@ -127,10 +127,10 @@ func (h *handler) deleteShared(r *Request) error {
 	return err
 }
 
-// mountBlob implements end-11 (Mounting a blob from another repository). If it
-// cannot mount the blob, it starts an upload session: no repository that the
-// client may read has the blob, or an argument is invalid (Docker Registry HTTP
-// API V2, Cross Repository Blob Mount).
+// mountBlob implements end-11 (Mounting a blob from another repository). It starts
+// an upload session instead if no repository that the client may read has the
+// blob, or if an argument is missing or invalid (Docker Registry HTTP API V2,
+// Cross Repository Blob Mount).
 func (h *handler) mountBlob(w http.ResponseWriter, r *Request) error {
 	if r.Digest == "" || r.From == "" && h.without.has(AnonymousMount) || r.From != "" && !names.Repository(r.From) {
 		return h.startUpload(w, r)
@@ -196,8 +196,8 @@ func detail(r *Request) map[string]string {
 	return d
 }
 
-// A sized is a content of which only the size is known, for the response to
-// HEAD.
+// A sized stands for content of which only the size is known, in the response to
+// a HEAD request.
 type sized int64
 
 func (s sized) Read([]byte) (int, error) { return 0, io.EOF }

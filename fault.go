@@ -61,8 +61,8 @@ type Fault struct {
 	Serve Handler
 
 	// Header changes the header of the response before the header is sent, and
-	// returns the status to send. Like Before, it may wait. An operation that
-	// writes has already been carried out.
+	// returns the status to send. Like Before, it may wait. By then, an operation
+	// that writes has changed the store.
 	Header func(status int, header http.Header) int
 
 	// LastHeader is called after Header, just before the header is sent. If
@@ -84,8 +84,8 @@ type Fault struct {
 	// bypasses net/http: the response may be malformed, its Content-Length may be
 	// wrong, and the registry notices only at a write that the client has
 	// disconnected. The connection is closed after the response. With HTTP/2, and
-	// if the [http.ResponseWriter] is no [http.Hijacker], Wire wraps only the
-	// writer of the body.
+	// if the [http.ResponseWriter] does not implement [http.Hijacker], Wire wraps
+	// only the writer of the body.
 	Wire func(w io.Writer) io.Writer
 
 	// mixed is set if the fault combines several and one of them is not a quirk.

@@ -245,7 +245,7 @@ func (w *faultWriter) finish(err error) error {
 func reset(c net.Conn) { conn.AbortOnClose(c).Close() }
 
 // A flushing writer sends each write to the client at once. The field room is
-// the number of bytes that net/http still accepts; the writer drops all others.
+// the number of bytes that net/http still accepts; the writer drops the rest.
 type flushing struct {
 	to   *responseWriter
 	room int64

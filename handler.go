@@ -113,9 +113,9 @@ func (h *handler) ServeHTTP(hw http.ResponseWriter, hr *http.Request) {
 }
 
 // lengthUnknown reports whether the length of the request's body is unknown
-// although ContentLength is 0. This is so if a test passes to a handler a
-// request from http.NewRequest, which is for clients and knows the length of
-// only a few kinds of readers.
+// although ContentLength is 0. That happens if a test passes a request of
+// http.NewRequest to the handler: in a request of a client, 0 also means that the
+// length is unknown.
 func lengthUnknown(r *http.Request) bool {
 	if r.ContentLength != 0 || r.Body == nil || r.Body == http.NoBody || r.ProtoMajor > 1 {
 		return false

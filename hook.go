@@ -22,8 +22,8 @@ type Recorder interface {
 	Arrive(*Request)
 
 	// Record is called exactly once for each request that has arrived, however
-	// serving it ended. If it ended with a panic, [Exchange.Err] is the cause.
-	// [Exchange.Request] is the pointer that Arrive got.
+	// serving it ended. If it ended with a panic or with [runtime.Goexit],
+	// [Exchange.Err] says so. [Exchange.Request] is the pointer that Arrive got.
 	Record(*Exchange)
 }
 
@@ -51,10 +51,11 @@ type Exchange struct {
 	// Errors are the errors in the response's body.
 	Errors []*Error
 
-	// Err is nil unless serving the request failed: it is the reason for which the
-	// connection was cut, the failure of the registry if the status is 500, or the
-	// panic that ended the request. If the value of the panic was an error, such
-	// as [http.ErrAbortHandler], Err wraps it.
+	// Err is nil unless serving the request failed. It is the reason for which the
+	// connection was cut, the failure of the registry if the status is 500, or an
+	// error that describes the panic or the [runtime.Goexit] that ended the
+	// request. If the value of the panic was an error, such as
+	// [http.ErrAbortHandler], Err wraps it.
 	Err error
 
 	// BytesIn is the number of bytes that were read from the request's body.

@@ -37,6 +37,6 @@ func TestPatternsOfLaxnessAreNotEmpty(t *testing.T) {
 		"WithSparseManifests": func() { registry.WithSparseManifests("junk", "") },
 		"WithAnyManifest":     func() { registry.WithAnyManifest("") },
 	} {
-		require.PanicsWithValue(t, "registry: a pattern given to "+name+" is empty; name repositories, such as junk/**, or give no pattern for all", make)
+		require.PanicsWithValue(t, "registry: a pattern given to "+name+" is empty; name repositories, such as junk/**, or give no pattern to match all", make)
 	}
 }

@@ -60,9 +60,9 @@ func newLimitedStore(s Store, limit int64) *limitedStore {
 	return &limitedStore{Store: s, limit: limit, changing: make(chan struct{}, 1)}
 }
 
-// lock keeps other changes waiting until unlock is called. A change may take long,
-// if the store waits for another process, so a request that is cancelled does not
-// wait for its turn.
+// lock keeps other changes waiting until unlock is called. A change may take long
+// if the store waits for another process, so lock returns an error if ctx is
+// cancelled first.
 func (s *limitedStore) lock(ctx context.Context) (unlock func(), err error) {
 	select {
 	case s.changing <- struct{}{}:
@@ -88,8 +88,8 @@ func (s *limitedStore) full() error {
 	return e
 }
 
-// CreateBlob refuses a blob if the size that the client has announced is more
-// than the limit leaves room for.
+// CreateBlob refuses a blob if the size that the client announced exceeds what is
+// left of the limit.
 func (s *limitedStore) CreateBlob(ctx context.Context, repo string, size int64) (BlobWriter, error) {
 	if size > s.limit-s.used.Load() {
 		return nil, s.full()

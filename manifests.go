@@ -238,18 +238,18 @@ func (h *handler) parse(m *Manifest) (*manifest.Document, error) {
 	return &p.Document, err
 }
 
-// A parsedManifest is the document of the manifest with the digest. The document
-// was parsed as a manifest of the media type.
+// A parsedManifest is a parsed document, with the digest of its manifest and the
+// media type that the client pushed it with, or "".
 type parsedManifest struct {
 	manifest.Document
 	digest    digest.Digest
 	mediaType string
 }
 
-// checkType returns an error if the repository has the manifest with another
+// checkType returns an error if the repository has the manifest with a different
 // media type: a manifest has one media type for its digest and all of its tags.
-// It checks only manifests without the property mediaType, since others have
-// just that type.
+// It checks only manifests without the property mediaType, since for others that
+// property decides the type.
 func (h *handler) checkType(r *Request, m Manifest, doc *manifest.Document) error {
 	if doc.MediaType != "" {
 		return nil

@@ -187,7 +187,7 @@ func Without(features ...Feature) Option {
 		case f == nil:
 			panic("registry: a feature given to Without is nil")
 		case !exists(f):
-			panic(fmt.Sprintf("registry: %d given to Without is no feature; features are the operations except UnknownOp, and the constants from AnonymousMount to TagParameters", f))
+			panic(fmt.Sprintf("registry: %d given to Without is not a feature; features are the operations except UnknownOp, and the constants from AnonymousMount to TagParameters", f))
 		}
 	}
 	o := option(func(c *config) {
@@ -281,7 +281,7 @@ func WithAnyManifest(repos ...string) Option {
 // caller of the option has given none.
 func orAll(option string, patterns []string) []string {
 	if slices.Contains(patterns, "") {
-		panic("registry: a pattern given to " + option + " is empty; name repositories, such as junk/**, or give no pattern for all")
+		panic("registry: a pattern given to " + option + " is empty; name repositories, such as junk/**, or give no pattern to match all")
 	}
 	if len(patterns) == 0 {
 		return []string{"**"}
@@ -314,8 +314,8 @@ func WithWarnings(texts ...string) Option {
 // option is given several times, each logger gets every request.
 func WithLogger(l *slog.Logger) Option {
 	notNil("WithLogger", l == nil)
-	// The function keeps a program that does not use the option from linking
-	// log/slog.
+	// Only this function calls logTo, so a program that does not use the option
+	// does not link the code of log/slog.
 	return WithRecorder(RecorderFunc(func(x *Exchange) { logTo(l, x) }))
 }
 

@@ -62,7 +62,7 @@ func TestNilArguments(t *testing.T) {
 
 func TestArgumentsThatMakeNoSense(t *testing.T) {
 	t.Parallel()
-	const noFeature = " given to Without is no feature; features are the operations except UnknownOp, and the constants from AnonymousMount to TagParameters"
+	const noFeature = " given to Without is not a feature; features are the operations except UnknownOp, and the constants from AnonymousMount to TagParameters"
 	for want, make := range map[string]func(){
 		"the argument of WithPageSize is -2; it must not be negative":      func() { registry.WithPageSize(-2) },
 		"the argument of WithMinChunk is -1; it must not be negative":      func() { registry.WithMinChunk(-1) },

@@ -22,7 +22,7 @@ type Request struct {
 	// Op is the operation that the method and the URL name, or [UnknownOp].
 	Op Op
 
-	// Prefix is the path prefix of the registry, see [WithPathPrefix]; or "".
+	// Prefix is the path prefix of the registry (see [WithPathPrefix]), or "".
 	Prefix string
 
 	// Repo is the name of the repository, or "" if the operation has none.
@@ -40,8 +40,8 @@ type Request struct {
 	// GetUpload and CancelUpload, or "".
 	Session string
 
-	// From is the parameter from of MountBlob, the repository to mount from; or
-	// "".
+	// From is the repository to mount from, which is the parameter from of
+	// MountBlob, or "".
 	From string
 
 	// User is the name of the user who sent the request, or "". A middleware that
@@ -96,9 +96,9 @@ func (r *Request) Store() Store {
 
 // Public reports whether a client without credentials may pull from the
 // repository. A hook that shows content of several repositories can use it.
-// Public calls the functions of [WithAuthorizer] with a request that has no user
-// and no credentials, and not the context of r. It returns false if the request
-// was only parsed, as by [ParseRequest].
+// Public calls the functions of [WithAuthorizer] with a request that has no user,
+// no credentials, and the background context. It returns false if the request was
+// only parsed, as by [ParseRequest].
 //
 // If the store carries out the operations itself, such as a proxy, Public looks
 // up the first tag of the repository as a client without credentials. It returns
@@ -286,9 +286,9 @@ func noEndpoint() error {
 	return e
 }
 
-// tokenPaths are the paths of token services: the path /token, and the paths at
-// which Quay, Google and others, GitLab, Harbor, Azure and the public registry
-// of Amazon serve tokens.
+// tokenPaths are the paths of token services: /token, and then those of Quay, of
+// Google and others, of GitLab, of Harbor, of Azure, and of Amazon's public
+// registry.
 var tokenPaths = [...]string{"/token", "/v2/auth", "/v2/token", "/jwt/auth", "/service/token", "/oauth2/token", "/token/"}
 
 // splitPath returns the route of a path and, if the route has them, the

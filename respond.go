@@ -25,8 +25,8 @@ var apiVersion = []string{"registry/2.0"}
 var noSniff = []string{"nosniff"}
 
 // addHeader adds the fields that every response has, and OCI-Namespace for a
-// request with the parameter ns. An operator sets its own fields, so with one
-// addHeader adds only the warnings.
+// request with the parameter ns. An operator sets its own fields, so addHeader
+// adds only the warnings if the store is an operator.
 func (h *handler) addHeader(header http.Header, r *Request) {
 	if h.operator == nil {
 		header["Docker-Distribution-Api-Version"] = apiVersion
@@ -178,7 +178,7 @@ func writeError(w http.ResponseWriter, r *Request, err error) error {
 type responseWriter struct {
 	conn.Writer
 	bytes    int64
-	hijacked bool // a middleware has taken the connection
+	hijacked bool // whether a middleware has taken the connection
 }
 
 func (w *responseWriter) Write(p []byte) (int, error) {
@@ -199,8 +199,8 @@ func (w *responseWriter) ReadFrom(src io.Reader) (int64, error) {
 // Flush implements [http.Flusher], which a middleware may use.
 func (w *responseWriter) Flush() { w.FlushError() }
 
-// Hijack implements [http.Hijacker]. After it, net/http logs an attempt to write the
-// header.
+// Hijack implements [http.Hijacker]. After that, respond does not begin a response:
+// net/http would log the attempt.
 func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c, buffered, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	w.hijacked = w.hijacked || err == nil

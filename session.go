@@ -21,7 +21,7 @@ type uploads struct {
 	expiry time.Duration
 	max    int // the greatest number of sessions
 
-	mu    sync.Mutex
+	mu    sync.Mutex               // guards the fields below
 	byID  map[string]*list.Element // of *upload
 	byUse list.List                // of *upload, the least recently used first
 }

@@ -22,7 +22,7 @@ import (
 // there too. Manifests and blobs are separate, even if their bytes are equal. If
 // the repositories of a store share their blobs, the store has a method
 // SharesBlobs() bool that returns true. In such a store, a repository need not
-// exist before its first manifest was put.
+// exist before its first manifest is put.
 //
 // If a repository, blob, manifest or tag does not exist, the error wraps
 // [io/fs.ErrNotExist]. If the store cannot carry out the call at all, such as a
@@ -158,7 +158,8 @@ type Manifest struct {
 	// media type of its config.
 	ArtifactType string
 
-	// Annotations are the manifest's annotations.
+	// Annotations are the manifest's annotations, which a list of referrers
+	// repeats.
 	Annotations map[string]string
 }
 

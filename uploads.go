@@ -280,6 +280,6 @@ func (h *handler) loseUpload(r *Request) error {
 	return nil
 }
 
-// EndUploads ends all upload sessions. Package registrytest calls it when it has
-// replaced this handler by another, and when it closes the server.
+// EndUploads ends all upload sessions. Package registrytest calls it after it
+// replaces this handler with another, and when it closes the server.
 func (h *handler) EndUploads() { h.uploads.endAll() }

@@ -14,11 +14,10 @@ import (
 	"time"
 )
 
-// These are the times before and after now between which a certificate is valid,
-// unless its template sets other ones. A certificate is valid from two days ago,
-// because clocks of containers and virtual machines may be slow, and an expired
-// certificate must have been valid before. It is valid longer than any test
-// advances its clock.
+// Unless its template sets other times, a certificate is valid from validBefore
+// ago until validAfter from now. It begins two days ago, because clocks of
+// containers and virtual machines may be slow, and because an expired certificate
+// must begin before it ends. It ends later than any test advances its clock.
 const (
 	validBefore = 2 * 24 * time.Hour
 	validAfter  = 10 * 365 * 24 * time.Hour

@@ -1,4 +1,5 @@
-// Package clientfile writes configuration files with which clients find a registry.
+// Package clientfile makes the texts of configuration files with which clients find
+// a registry.
 package clientfile
 
 import (
@@ -33,7 +34,8 @@ func RegistryTable(prefix, location string, insecure bool) string {
 }
 
 // RegistriesConf returns the text of a registries.conf for the registry at the URL.
-// Names without a host, and names with one of the other hosts, refer to the registry.
+// Names without a host, and names with a prefix in insteadOf, such as docker.io or
+// quay.io/team, refer to the registry.
 func RegistriesConf(url string, insteadOf ...string) string {
 	_, host, _ := strings.Cut(url, "://")
 	text := fmt.Sprintf("unqualified-search-registries = [%q]\nshort-name-mode = \"permissive\"\n", host)

@@ -1,6 +1,7 @@
-// Package conn has code about connections that several layers of a server share:
-// the number of a connection and its end, in the context of requests, and a
-// [Writer] that notices when a response begins.
+// Package conn has code for connections that several packages of a server need:
+// the number of a connection and the cause of its end, both in the context of
+// requests; the errors of the operating system; and a [Writer] that notices when
+// a response begins.
 package conn
 
 import (

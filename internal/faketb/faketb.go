@@ -15,7 +15,7 @@ import (
 type TB struct {
 	testing.TB
 
-	mu       sync.Mutex
+	mu       sync.Mutex // guards the fields below
 	fatal    bool
 	errors   []string
 	lines    []string
@@ -25,7 +25,7 @@ type TB struct {
 }
 
 // New returns a TB within the real test t. T may be nil if the tested code calls
-// only methods that TB defines, except Name.
+// neither Name nor a method that TB does not define.
 func New(t testing.TB) *TB { return &TB{TB: t} }
 
 // Try runs a test with a new TB, and then its cleanup functions. The test and
@@ -48,7 +48,7 @@ func Try(t testing.TB, test func(t *TB)) *TB {
 	return tb
 }
 
-// Helper does nothing.
+// Helper does nothing, because a TB records failures without line numbers.
 func (t *TB) Helper() {}
 
 // Name returns a name that differs from the name of the real test.

@@ -114,7 +114,7 @@ func (a *API) authenticate(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	w.Header().Set("WWW-Authenticate", `Bearer realm="`+a.Name+`"`)
-	return Fail(http.StatusUnauthorized, "send the token that the command has printed: Authorization: Bearer TOKEN")
+	return Fail(http.StatusUnauthorized, "send the token that the command printed: Authorization: Bearer TOKEN")
 }
 
 // refuse returns an error if a web page of another host may have sent the request.
@@ -125,10 +125,11 @@ func (a *API) refuse(r *http.Request) error {
 		host = h
 	}
 	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
-	// A web page cannot choose an IP address as its host, or connect to a Unix socket.
+	// DNS rebinding needs a host name, so an IP address is safe, and a web page
+	// cannot connect to a Unix socket.
 	socket := local != nil && local.Network() == "unix"
 	if !socket && net.ParseIP(host) == nil && !names.Loopback(host) && !slices.Contains(a.Hosts, host) {
-		return Fail(http.StatusForbidden, "%.200q is no name of the %s API; use its address", r.Host, a.Name)
+		return Fail(http.StatusForbidden, "%.200q is not a name of the %s API; use its address", r.Host, a.Name)
 	}
 	scheme := "http://"
 	if r.TLS != nil {

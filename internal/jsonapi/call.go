@@ -72,18 +72,20 @@ func (c *Call) Value(name string) (string, bool) {
 }
 
 // Number returns the number in a parameter, or n if the query does not have it. It
-// sets Err if the number is below the minimum, least.
+// sets Err if the value is not a number, or is less than least.
 func (c *Call) Number(name string, least, n int) int {
 	if text, ok := c.Value(name); ok && c.Err == nil {
 		var err error
 		if n, err = strconv.Atoi(text); err != nil || n < least {
-			c.Err = Bad("%s=%.100q is not a number from %d", name, text, least)
+			c.Err = Bad("%s=%.100q is not a number of at least %d", name, text, least)
 		}
 	}
 	return n
 }
 
 // Duration returns the duration in a parameter, or d if the query does not have it.
+// It sets Err if the value is not a duration in the form of [time.ParseDuration],
+// or is negative.
 func (c *Call) Duration(name string, d time.Duration) time.Duration {
 	if text, ok := c.Value(name); ok && c.Err == nil {
 		var err error

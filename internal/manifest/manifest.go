@@ -131,7 +131,7 @@ var errSigned = errors.New("signed manifests of Docker's schema 1 are not suppor
 // descriptors that Parse has found.
 func (d *Document) Check(mediaType string) error {
 	if d.MediaType != "" && !strings.EqualFold(d.MediaType, mediaType) {
-		return fmt.Errorf("mediaType is %.*q in the manifest, but it was pushed as %.*q",
+		return fmt.Errorf("mediaType is %.*q in the manifest, but the manifest was pushed as %.*q",
 			maxTypeInErrors, d.MediaType, maxTypeInErrors, mediaType)
 	}
 	if d.err != nil {
@@ -161,7 +161,7 @@ func (d *Document) Check(mediaType string) error {
 	return nil
 }
 
-// These are the numbers of characters of a client's text that an error message quotes.
+// Error messages quote at most these numbers of characters of a client's text.
 const (
 	maxTypeInErrors   = 100
 	maxDigestInErrors = 200
@@ -294,8 +294,8 @@ func (r *reader) descriptor(property path, v value) *ocispec.Descriptor {
 	return &d
 }
 
-// readDescriptor reads a descriptor into d. It returns false if the document leaves
-// out the descriptor.
+// readDescriptor reads a descriptor into d. It returns false if the document must
+// not have the descriptor, see onlyDigested.
 func (r *reader) readDescriptor(property path, v value, d *ocispec.Descriptor) bool {
 	r.object(property, v, func(name string, v value) { r.descriptorMember(property, name, v, d) })
 	return d.Digest != "" || !r.onlyDigested

@@ -164,7 +164,7 @@ func Digest(s string) (algorithm, encoded string, err error) {
 		return "", "", errors.New("its algorithm is malformed")
 	}
 	if encoded == "" || strings.ContainsFunc(encoded, notEncoded) {
-		return "", "", errors.New("it has characters other than letters, digits, =, _ and - after the colon, or none")
+		return "", "", errors.New("the part after the colon is empty, or has characters other than letters, digits, =, _ and -")
 	}
 	return algorithm, encoded, nil
 }
@@ -195,7 +195,7 @@ func notEncoded(c rune) bool {
 }
 
 // Hex reports whether all characters of s are hexadecimal digits in lower case,
-// as the encoded portion of many digests demands.
+// as in the encoded portion of most digests. It returns true for "".
 func Hex(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; (c < '0' || '9' < c) && (c < 'a' || 'f' < c) {

@@ -6,10 +6,10 @@ import (
 	"net"
 )
 
-// Listen returns a listener at a loopback address that only the caller uses, such
-// as 127.84.2.7. While a server is stopped, its port is free: at 127.0.0.1, a
-// server of another test might get it. If the system has only the loopback address
-// 127.0.0.1, as macOS does, the listener is there.
+// Listen returns a listener at a random loopback address, such as 127.84.2.7, that
+// no other test is likely to use. While a server is stopped, its port is free: at
+// 127.0.0.1, a server of another test might get it. If the system has only the
+// loopback address 127.0.0.1, as macOS does, the listener is there.
 func Listen(t interface {
 	Helper()
 	Fatalf(format string, args ...any)

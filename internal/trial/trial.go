@@ -30,7 +30,7 @@ func (*T) Failed() bool { return false }
 // TempDir panics, because a T has no temporary directory.
 func (*T) TempDir() string { panic("trial: a call that is not in a test has no directory") }
 
-// Errorf collects a failure.
+// Errorf collects a failure, without the name of the package at its beginning.
 func (t *T) Errorf(format string, args ...any) {
 	text := strings.TrimPrefix(fmt.Sprintf(format, args...), "registrytest: ")
 	t.Failures = append(t.Failures, strings.TrimPrefix(text, "fault: "))
