@@ -37,9 +37,8 @@ func newBenchTest(tb testing.TB, s registry.Store) *benchTest {
 	return &benchTest{tb, registry.New(s), benchWriter{header: make(http.Header)}}
 }
 
-// send sends a request with alternating names and values of the header, and
-// fails unless the response has the status want. It returns the header of the
-// response.
+// send sends a request and fails unless the response has the status want. The
+// header has alternating names and values. It returns the header of the response.
 func (b *benchTest) send(want int, method, target, body string, header ...string) http.Header {
 	r, err := http.NewRequestWithContext(b.Context(), method, "http://registry"+target, strings.NewReader(body))
 	if err != nil {
@@ -56,7 +55,7 @@ func (b *benchTest) serve(want int, r *http.Request) http.Header {
 	b.w.status = http.StatusOK
 	b.ServeHTTP(&b.w, r)
 	if b.w.status != want {
-		b.Fatalf("%s %s: %d", r.Method, r.URL, b.w.status)
+		b.Fatalf("%s %s: the status is %d, not %d", r.Method, r.URL, b.w.status, want)
 	}
 	return b.w.header
 }

@@ -145,9 +145,9 @@ func TestManyTagsInParameters(t *testing.T) {
 	require.Equal(t, strings.Join(tags[:5000], ", "), strings.Join(lines, ", "))
 	require.Len(t, h.names("/v2/app/tags/list", "tags")[0], 5000)
 
-	// If package url cannot parse the query, the response is an error: the
-	// registry does not ignore the tags and store only the manifest. Go 1.25.0
-	// parses any number of parameters; later releases limit it.
+	// If package url cannot parse the query, the response is an error, and the
+	// registry sets no tags. Go 1.25.0 parses any number of parameters; later
+	// releases limit their number.
 	queries := []string{"a;tag=b", "a&tag=%zz"}
 	if many := strings.Join(tags, "&tag="); unreadable(many) {
 		queries = append(queries, many)
@@ -215,8 +215,9 @@ func TestLogIsPrintable(t *testing.T) {
 	}
 }
 
-// A push of many tags on a condition with many entity tags parses the condition
-// once. The test measures allocated bytes, because times vary between runs.
+// If a push sets many tags on a condition with many entity tags, the registry
+// parses the condition once. The test measures allocated bytes, because times
+// vary between runs.
 func TestManyConditionsOfManyTags(t *testing.T) {
 	// Not parallel: the test measures allocations.
 	h := inMemory(t)

@@ -58,7 +58,7 @@ func TestManyClientsAtOnce(t *testing.T) {
 						call("DELETE", repo+"/manifests/"+string(sum(m)), "")
 					case 4:
 						if a := call("GET", tag, ""); a.Code == 200 && string(sum(a.Body.Bytes())) != a.Header().Get("Docker-Content-Digest") {
-							failures <- tag + " is not what its digest says"
+							failures <- tag + " does not match its digest"
 						}
 					case 5:
 						call("POST", repo+"/blobs/uploads/?digest="+string(sum(content)), content)
@@ -73,7 +73,7 @@ func TestManyClientsAtOnce(t *testing.T) {
 						}
 					case 7:
 						if a := call("GET", blob, ""); a.Code == 200 && a.Body.String() != content {
-							failures <- blob + " is not what its digest says"
+							failures <- blob + " does not match its digest"
 						}
 					case 8:
 						call("DELETE", blob, "")

@@ -12,8 +12,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// RFC 9110, sections 13.1.1 and 13.1.2: If-Match and If-None-Match also apply to
-// DELETE.
+// RFC 9110, sections 13.1.1 and 13.1.2: a tag, manifest or blob is deleted only if
+// If-Match and If-None-Match hold.
 func TestDeletionOnACondition(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := t.pushImage("app", "v1")

@@ -29,8 +29,8 @@ func TestFieldsHaveNoControlCharacters(t *testing.T) {
 	}
 }
 
-// The response to HEAD has the same header as the response to GET (RFC 9110,
-// section 9.3.2), also if it is an error.
+// An error in response to HEAD has the same status and header as the one in
+// response to GET (RFC 9110, section 9.3.2).
 func TestErrorsOfHEADAndGETAreAlike(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		t.pushImage("app", "v1")

@@ -21,7 +21,8 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// A failingStore is a store whose methods all return or yield err.
+// A failingStore is a store whose methods return err. Repositories yields only
+// err; Tags and Referrers yield one entry before it.
 type failingStore struct {
 	registry.Store
 	err error
@@ -80,7 +81,8 @@ func (s failingStore) Referrers(context.Context, string, digest.Digest, digest.D
 }
 
 // If a method of the store fails, the response is an error with the text of the
-// failure. The registry does not panic.
+// failure: 405 for errors.ErrUnsupported, the status of a registry.Error, and 500
+// for all other errors. After a failed PATCH, the upload session has ended.
 func TestStoreFails(t *testing.T) {
 	t.Parallel()
 	boom := errors.New("the disk is on fire")
@@ -142,7 +144,8 @@ func TestStoreFailsWhenAManifestIsChecked(t *testing.T) {
 	require.Contains(t, a.Body.String(), "looking up blob "+string(sum("{}"))+" of app: the disk is on fire")
 }
 
-// The registry does not call the store for a repository whose name is not valid.
+// If the repository to mount from has an invalid name, the registry does not ask
+// the store for it.
 func TestStoreIsNotAskedForWhatIsNoName(t *testing.T) {
 	t.Parallel()
 	h := &registryTest{t, registry.New(failingStore{memstore.New(), errors.New("should not be asked")}), nil}

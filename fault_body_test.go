@@ -61,7 +61,7 @@ func TestFaultBody(t *testing.T) {
 		for _, end := range []error{registry.CloseConnection, registry.ResetConnection, registry.HalfCloseConnection} {
 			for _, n := range []int{0, 1, 1000, len(faultBlob) - 1} {
 				got := t.do(&registry.Fault{Body: anySize(endsAfter(n, end))}, "GET", blobPath(), nil)
-				require.NotNil(t, got.Response, "%v: the header comes before a cut at %d", got.err, n)
+				require.NotNil(t, got.Response, "the client must get the header before the cut after %d bytes: %v", n, got.err)
 				require.Equal(t, 200, got.StatusCode)
 				t.requireEnded(end, got.err)
 				require.Equal(t, faultBlob[:n], got.body)
@@ -127,7 +127,7 @@ func TestFaultWire(t *testing.T) {
 			got := t.do(&registry.Fault{Wire: endsAfter(12, end)}, "GET", blobPath(), nil)
 			require.Error(t, got.err)
 			if t.h2 {
-				require.Equal(t, faultBlob[:12], got.body, "in HTTP/2, Wire gets no header")
+				require.Equal(t, faultBlob[:12], got.body, "with HTTP/2, Wire wraps only the writer of the body")
 			} else {
 				require.Nil(t, got.Response)
 			}
@@ -136,7 +136,7 @@ func TestFaultWire(t *testing.T) {
 		got := t.do(&registry.Fault{Wire: same}, "GET", blobPath(), nil)
 		require.NoError(t, got.err)
 		require.Equal(t, faultBlob, got.body)
-		require.Equal(t, !t.h2, got.Close, "the response is the last on its connection")
+		require.Equal(t, !t.h2, got.Close, "with HTTP/1.1, the response is the last on its connection")
 		require.Equal(t, "registry/2.0", got.Header.Get("Docker-Distribution-Api-Version"))
 
 		short := func(status int, h http.Header) int {
@@ -188,7 +188,7 @@ func TestFaultWireBytes(t *testing.T) {
 	} {
 		t.Run("in the header: "+test.end.Error(), func(t *testing.T) {
 			if runtime.GOOS == "windows" {
-				t.Skip("a reset drops what the client has not read yet")
+				t.Skip("on Windows, a reset drops the bytes that the client has not read yet")
 			}
 			got, err := rawGet(t, &registry.Fault{Wire: endsAfter(12, test.end)})
 			require.True(t, errors.Is(err, test.want), "%v", err)

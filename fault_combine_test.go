@@ -242,8 +242,8 @@ func TestFaultDuplicate(t *testing.T) {
 	require.Equal(t, 404, w.Code)
 }
 
-// Over keeps each field of either fault: a field that it forgets would be lost when
-// two rules hit one request.
+// If only one of two faults has a field, Over keeps that field. Otherwise, the
+// field would be lost whenever both faults hit the same request.
 func TestOverKeepsEachField(t *testing.T) {
 	t.Parallel()
 	all := reflect.ValueOf(&registry.Fault{
@@ -263,7 +263,7 @@ func TestOverKeepsEachField(t *testing.T) {
 		require.False(t, all.Field(i).IsZero(), "set %s above", field.Name)
 		one, other := new(registry.Fault), new(registry.Fault)
 		reflect.ValueOf(one).Elem().Field(i).Set(all.Field(i))
-		if field.Name == "Quirk" { // That of the fault that responds counts.
+		if field.Name == "Quirk" { // Over takes it from the fault that responds.
 			one.Serve = all.FieldByName("Serve").Interface().(registry.Handler)
 		}
 		for _, both := range []*registry.Fault{one.Over(other), other.Over(one)} {

@@ -31,7 +31,7 @@ type faultTest struct {
 	client *http.Client
 	store  *memstore.Store
 
-	mu        sync.Mutex
+	mu        sync.Mutex      // guards fault
 	fault     *registry.Fault // the fault to inject into the next request, or nil
 	exchanges chan *registry.Exchange
 }
@@ -64,7 +64,7 @@ func bothVersions(t *testing.T, test func(t *faultTest)) {
 			f.client.Transport.(*http.Transport).DisableKeepAlives = !f.h2
 			test(f)
 			server.Close()
-			require.Empty(t, complaints.String(), "net/http logs an effect of the fault")
+			require.Empty(t, complaints.String(), "net/http must not log an error because of a fault")
 		})
 	}
 }
@@ -88,7 +88,7 @@ func (t *faultTest) next(*registry.Request) *registry.Fault {
 	return f
 }
 
-// An answered is a response with its body, as the client has received it.
+// An answered is a response with its body, as the client received it.
 type answered struct {
 	*http.Response
 	body []byte
@@ -161,7 +161,7 @@ func TestFaultBefore(t *testing.T) {
 			require.Equal(t, digest.FromBytes(faultBlob), e.Request.Digest)
 			require.Empty(t, e.Request.Header.Get("X-Changed"))
 			require.Empty(t, e.Request.URL.RawQuery)
-			require.Equal(t, "anna", e.Request.User, "the user of a request is known later than its operation")
+			require.Equal(t, "anna", e.Request.User, "Before may set the user, which the record then has")
 			require.Equal(t, "repository:app:pull", e.Request.Scope)
 		})
 		for _, end := range []error{registry.CloseConnection, registry.ResetConnection, registry.HalfCloseConnection} {
@@ -217,8 +217,8 @@ func TestFaultWhileReceiving(t *testing.T) {
 			e := <-t.exchanges
 			require.ErrorIs(t, e.Err, end)
 			require.Zero(t, e.Status)
-			require.Empty(t, e.Errors, "the exchange has no error")
-			require.Equal(t, "0-6", held(session), "the arrived bytes are kept")
+			require.Empty(t, e.Errors, "the record has no errors, because none was sent")
+			require.Equal(t, "0-6", held(session), "the session keeps the bytes that have arrived")
 		}
 		session := start()
 		got := t.do(&registry.Fault{Before: endAfter(7, io.ErrUnexpectedEOF)}, "PATCH", session, strings.NewReader("0123456789"))
@@ -312,18 +312,18 @@ func TestFaultHeader(t *testing.T) {
 
 		for _, status := range []int{204, 304} {
 			got = t.do(&registry.Fault{Header: func(int, http.Header) int { return status }}, "GET", blobPath(), nil)
-			require.NoError(t, got.err, "a status without a body")
+			require.NoError(t, got.err, "a response with this status has no body")
 			require.Equal(t, status, got.StatusCode)
 			require.Empty(t, got.Header.Values("Content-Length"))
 		}
 
 		got = t.do(f(func(h http.Header) { h.Set("Content-Length", fmt.Sprint(len(faultBlob)+1)) }), "GET", blobPath(), nil)
-		require.ErrorIs(t, got.err, io.ErrUnexpectedEOF, "a body below the Content-Length")
+		require.ErrorIs(t, got.err, io.ErrUnexpectedEOF, "the body is shorter than the Content-Length")
 		require.Equal(t, faultBlob, got.body)
 
 		got = t.do(f(func(h http.Header) { h.Set("Content-Length", "10") }), "GET", blobPath(), nil)
 		require.NoError(t, got.err)
-		require.Equal(t, faultBlob[:10], got.body, "a body beyond the Content-Length")
+		require.Equal(t, faultBlob[:10], got.body, "the bytes beyond the Content-Length are not sent")
 
 		got = t.do(f(func(h http.Header) { h.Set("Content-Length", "10") }), "HEAD", blobPath(), nil)
 		require.EqualValues(t, 10, got.ContentLength)

@@ -89,7 +89,7 @@ func TestWithoutSchemaVersion(t *testing.T) {
 		for _, version := range []string{`"schemaVersion":0`, `"SchemaVersion":2`} {
 			m := strings.Replace(t.image("app"), `"schemaVersion":2`, version, 1)
 			a := t.wantError(400, t.put(m, imageType), registry.CodeManifestInvalid)
-			require.Contains(t, a.Body.String(), "registry.Without(registry.SchemaVersion)", "the message names the way out")
+			require.Contains(t, a.Body.String(), "registry.Without(registry.SchemaVersion)", "the message names the option that permits it")
 			t.want(201, lax.put(m, imageType))
 			t.want(201, lax.put(strings.Replace(indexOf(t), `"schemaVersion":2`, version, 1), indexType))
 		}
@@ -111,7 +111,7 @@ func TestWithoutBlobIsolation(t *testing.T) {
 		layer := "/blobs/" + string(sum("layer"))
 		shared.wantPulled("/v2/nowhere"+layer, "layer")
 		shared.want(200, shared.call("HEAD", "/v2/app"+layer, ""))
-		require.Equal(t, [][]string{{"from"}}, t.names("/v2/_catalog", "repositories"), "a pull leaves nothing behind")
+		require.Equal(t, [][]string{{"from"}}, t.names("/v2/_catalog", "repositories"), "a pull creates no repository")
 		shared.want(201, shared.put(m, imageType))
 		// The push has mounted the layer in app, so a registry with BlobIsolation
 		// finds it there too.

@@ -17,10 +17,10 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// FuzzConditions sends If-Match or If-None-Match to all endpoints of a manifest.
+// FuzzConditions sends If-Match or If-None-Match with each method for manifests.
 // It checks that several lines of the field are one list (RFC 9110, section
-// 5.2), that HEAD and GET respond alike, and that DELETE fails if PUT does
-// (section 13.1).
+// 5.3), that HEAD and GET have the same status, and that a condition fails for
+// DELETE exactly if it fails for PUT (section 13.1).
 func FuzzConditions(f *testing.F) {
 	for _, s := range []string{"*", "$IMAGE", "W/$IMAGE", "\"x\"\n$IMAGE", "\"x\", $IMAGE", "$IMAGE\n\"x\"", "", "\n", ",", "\"x", "x\n*", "\"x,\"\n$IMAGE"} {
 		f.Add(s, true)
@@ -73,10 +73,9 @@ func FuzzConditions(f *testing.F) {
 	})
 }
 
-// FuzzQuery sends lists, pulls and pushes with any query. A malformed query is
-// an error with status 400. An empty n counts as absent. A plus sign in a media
-// type stays a plus sign. No query makes a header field of the response
-// malformed.
+// FuzzQuery lists, pulls and pushes with any query. The response to a malformed
+// query is 400. An empty n counts as absent. A plus sign in a media type stays a
+// plus sign. No query makes a header field of the response malformed.
 func FuzzQuery(f *testing.F) {
 	for _, s := range []string{
 		"", "n=", "n=&last=v0", "n=1", "n=-1", "n=%31", "n=a", "n=99999999999999999999", "%zz", "n=1;last=a", "artifactType=application/spdx+json",
@@ -143,9 +142,9 @@ func FuzzQuery(f *testing.F) {
 	})
 }
 
-// FuzzMediaType pushes a manifest with any media type, in Content-Type or in the
-// property mediaType. The registry accepts exactly the types in the form of RFC
-// 6838, section 4.2, and serves the manifest with that type.
+// FuzzMediaType pushes a manifest with any unknown media type, in Content-Type or
+// in the property mediaType. The registry accepts exactly the types in the form of
+// RFC 6838, section 4.2, and serves the manifest with that type.
 func FuzzMediaType(f *testing.F) {
 	for _, s := range []string{"a/b", "a\x00b/c", "a b", "é/x", "a/b; q=1", "foo", "*/*", "application/*", "", "A/B", " a/b ", "a/b\r\nc: d", "+a/b"} {
 		f.Add(s, true)

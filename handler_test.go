@@ -231,8 +231,8 @@ func TestReadOnly(t *testing.T) {
 	})
 }
 
-// For each operation, the test removes it from a registry, and all other
-// operations still work.
+// A registry without an operation refuses it as [registry.Without] says. It
+// responds to no other operation with 405.
 func TestWithoutAnOperation(t *testing.T) {
 	t.Parallel()
 	for op := registry.Ping; op <= registry.ListExtensions; op++ {
@@ -255,7 +255,7 @@ func TestWithoutAnOperation(t *testing.T) {
 				a := h.call(r[0], r[1], m, "Content-Type", imageType)
 				require.Equal(t, asked, seen)
 				if asked != op {
-					require.NotEqual(t, 405, a.Code, "%s is there", asked)
+					require.NotEqual(t, 405, a.Code, "the registry still has %s", asked)
 					continue
 				}
 				switch op {
@@ -344,7 +344,7 @@ func TestRequestWithoutABody(t *testing.T) {
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, hr)
 			require.NotEqual(t, 500, w.Code, r)
-			require.Nil(t, hr.Body, "a request is not modified")
+			require.Nil(t, hr.Body, "the handler must not modify the request")
 		}
 		h.wantPulled("/v2/app/blobs/"+string(sum("")), "")
 	}

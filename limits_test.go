@@ -170,8 +170,8 @@ func TestStorageLimitOfTheSameBlob(t *testing.T) {
 	})
 }
 
-// After many concurrent pushes and deletions, clients can add as many bytes to
-// the empty registry as before.
+// After many concurrent pushes and deletions, clients can add exactly as many
+// bytes to the empty registry as the limit permits.
 func TestStorageLimitIsExact(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		h := t.over(registry.WithStorageLimit(100_000), registry.WithAnyManifest())

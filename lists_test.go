@@ -49,7 +49,7 @@ func (t *registryTest) names(target, field string) (pages [][]string) {
 	return pages
 }
 
-// Listing Tags: all tags, and pages of tags with n and last.
+// Listing Tags: a client can list all tags, or pages of tags with n and last.
 func TestTagsAreListed(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := t.image("team/app")
@@ -138,8 +138,8 @@ func TestPageHasAnEntryAtLeast(t *testing.T) {
 	}
 }
 
-// The list of repositories, whole and in pages (Docker Registry HTTP API V2,
-// Listing Repositories).
+// A client can list all repositories, or pages of repositories with n and last
+// (Docker Registry HTTP API V2, Listing Repositories).
 func TestCatalog(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		require.Equal(t, [][]string{{}}, t.names("/v2/_catalog", "repositories"))
@@ -179,7 +179,8 @@ func (t *registryTest) referrers(repo string, of digest.Digest, query string) (p
 	return pages
 }
 
-// Listing Referrers: all referrers, filtered and in pages.
+// Listing Referrers: a client can list all referrers of a manifest, those of one
+// artifactType, and pages of either.
 func TestReferrersAreListed(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		m := t.pushImage("app", "v1")
@@ -252,8 +253,8 @@ func TestNoReferrersAreAnEmptyList(t *testing.T) {
 	})
 }
 
-// The test checks this rule of the spec: "A Link header MUST be included in the
-// response when the descriptor list cannot be returned in a single manifest."
+// Listing Referrers: "A Link header MUST be included in the response when the
+// descriptor list cannot be returned in a single manifest."
 func TestReferrersThatAreTooManyForAManifest(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		const limit = 10_000
@@ -263,8 +264,8 @@ func TestReferrersThatAreTooManyForAManifest(t *testing.T) {
 			r := t.pushImage("app", "", subjectOf(m), annotated(strings.Repeat(fmt.Sprint(i), 3000)))
 			want[sum(r)] = true
 		}
-		// JSON escapes each < in the list and not in this manifest, so the entry
-		// alone exceeds the limit of a list.
+		// The manifest contains each < as it is, but json.Marshal writes \u003c in
+		// the list, so this entry alone exceeds the limit of a list.
 		r := strings.Replace(t.image("app", subjectOf(m), annotated("@")), "@", strings.Repeat("<", 9000), 1)
 		t.want(201, t.call("PUT", "/v2/app/manifests/large", r, "Content-Type", imageType))
 		want[sum(r)] = true
@@ -291,8 +292,8 @@ func TestReferrersThatAreTooManyForAManifest(t *testing.T) {
 	}, registry.WithManifestLimit(10_000))
 }
 
-// The spec's section Enabling the Referrers API: the list has manifests that
-// were pushed before the API was enabled.
+// Enabling the Referrers API: the list has manifests that were pushed before the
+// API was enabled.
 func TestReferrersFromBeforeTheAPIWasThere(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		before := t.over(registry.Without(registry.ListReferrers))
@@ -328,7 +329,7 @@ func TestLinkKeepsTheQuery(t *testing.T) {
 	})
 }
 
-// The extension _oci, for the whole registry and for one repository.
+// A client can list the extensions of the whole registry and of one repository.
 func TestDiscover(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		extensions := func(a *httptest.ResponseRecorder) (names []string) {

@@ -93,7 +93,7 @@ func TestCaseOfMediaTypesDoesNotMatter(t *testing.T) {
 		upper := strings.Replace(m, imageType, strings.ToUpper(imageType), 1)
 		t.want(201, t.put(upper, ""))
 		require.Equal(t, imageType, t.wantPulled("/v2/app/manifests/"+string(sum(upper)), upper).Header().Get("Content-Type"))
-		// A non-distributable layer need not exist, also if its media type has
+		// A non-distributable layer need not exist, even if its media type has
 		// capitals.
 		foreign := t.image("app", func(m *ocispec.Manifest) {
 			m.Layers = append(m.Layers, describe("Application/VND.oci.image.layer.nondistributable.v1.tar", "absent"))
@@ -160,7 +160,7 @@ func TestReferringIndexWithAConfigHasNoArtifactType(t *testing.T) {
 	}, registry.WithAnyManifest())
 }
 
-// A repository has one media type for each digest. A push with another media
+// A repository has one media type for each digest. A push with a different media
 // type fails, since it would change the media type of existing tags.
 func TestMediaTypeOfATagStays(t *testing.T) {
 	overStores(t, func(t *registryTest) {
@@ -302,8 +302,8 @@ func TestInvalidManifestIsRefused(t *testing.T) {
 	})
 }
 
-// The registry rejects a manifest with missing blobs with MANIFEST_BLOB_UNKNOWN,
-// as the spec permits (section Push).
+// The response to a manifest that names missing blobs or manifests is
+// MANIFEST_BLOB_UNKNOWN, as the spec permits (section Push).
 func TestManifestOfMissingContentIsRefused(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		layers := func(l ...ocispec.Descriptor) func(*ocispec.Manifest) {

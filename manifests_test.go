@@ -136,7 +136,8 @@ func TestManifestGetsTheTagsInParameters(t *testing.T) {
 		for _, tag := range tags {
 			t.wantPulled("/v2/app/manifests/"+tag, m)
 		}
-		// If one tag is not valid, the whole request fails.
+		// A tag that is given twice is set once. If one tag is not valid, the whole
+		// request fails.
 		a = t.want(201, t.call("PUT", path+"?tag=a&tag=b&tag=a", m, "Content-Type", imageType))
 		require.Equal(t, []string{"a, b"}, a.Header().Values("OCI-Tag"))
 		t.wantError(400, t.call("PUT", path+"?tag=good&tag=-bad", m, "Content-Type", imageType), registry.CodeManifestInvalid)

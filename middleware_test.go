@@ -170,7 +170,7 @@ func TestMiddlewareCanFlush(t *testing.T) {
 				})))
 			defer server.Close()
 			resp, err := server.Client().Get(server.URL + "/v2/")
-			require.NoError(t, err, "the header came before the end of the response")
+			require.NoError(t, err, "Flush sends the header before the end of the response")
 			close(flushed)
 			defer resp.Body.Close()
 			body, err := io.ReadAll(resp.Body)
@@ -232,7 +232,7 @@ func TestRequestKnowsWhatIsPublic(t *testing.T) {
 	registry.New(memstore.New(), ask, allow("half"), allow("")).ServeHTTP(httptest.NewRecorder(), r)
 	require.Equal(t, []bool{true, false, false}, got)
 	user, _, _ := r.BasicAuth()
-	require.Equal(t, "ci", user, "the request of the client stays as it is")
+	require.Equal(t, "ci", user, "Public must not modify the request of the client")
 
 	got = nil
 	registry.New(memstore.New(), ask).ServeHTTP(httptest.NewRecorder(), r)

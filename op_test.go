@@ -123,7 +123,8 @@ func TestOpsThat(t *testing.T) {
 	}
 }
 
-// Op.Code returns the error code for the resource that the operation names.
+// The result of Op.Code depends on the status and, for 400, 404 and 416, on the
+// resource that the operation names.
 func TestOpCode(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

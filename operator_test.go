@@ -167,7 +167,7 @@ func TestLosingAnUploadOfAnOperator(t *testing.T) {
 	}
 	status = 401
 	require.Equal(t, http.StatusInternalServerError, patch())
-	require.Equal(t, []string{"cancel-upload x Bearer 1"}, asked, "the session is still there")
+	require.Equal(t, []string{"cancel-upload x Bearer 1"}, asked, "the PATCH is not sent, because the session was not cancelled")
 }
 
 // A middleware can read content from the store of an operator, if the store

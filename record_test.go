@@ -149,7 +149,7 @@ func TestRecorderGetsEveryExchange(t *testing.T) {
 		e = last()
 		require.Len(t, e.Errors, 1)
 		require.Equal(t, registry.CodeBlobUnknown, e.Errors[0].Code)
-		require.NoError(t, e.Err, "the error is the client's")
+		require.NoError(t, e.Err, "Err is nil, because the registry itself has not failed")
 		require.EqualValues(t, a.Body.Len(), e.BytesOut)
 
 		// A request for an unknown path is recorded, too.

@@ -53,7 +53,7 @@ func TestUploadExpires(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := inMemory(t, tt.options...)
 				used, unused, other := h.start("app"), h.start("app"), h.start("other")
-				// Each request to a session, also GET, renews it.
+				// Each request to a session, even a GET or a failed chunk, renews it.
 				for i := range 5 {
 					time.Sleep(tt.expiry - 1)
 					switch i % 3 {
@@ -142,7 +142,7 @@ func TestOneRequestAtATimeWritesToASession(t *testing.T) {
 			t.call("PATCH", location, "x"), t.chunk(location, 5, "x"), t.finish(location, sum("x"), "x"), t.finish(location, sum("01234"), ""),
 		} {
 			t.wantError(416, a, registry.CodeBlobUploadInvalid)
-			require.Equal(t, location, t.wantUpload(416, a, "app", 5), "the client can go on")
+			require.Equal(t, location, t.wantUpload(416, a, "app", 5), "the response names the session, so the client can continue")
 		}
 		t.wantError(400, t.call("DELETE", location, ""), registry.CodeBlobUploadInvalid)
 		// A request to another session does not wait.
@@ -236,8 +236,8 @@ func TestUploadIsResumedWhenTheClientComesBack(t *testing.T) {
 	}
 }
 
-// If the body of a monolithic PUT ends early, the registry stores no blob, and
-// the client can continue.
+// If the body of a closing PUT or of a single POST ends early, the registry stores
+// no blob. After a PUT, the client can continue.
 func TestBrokenOffPutStoresNothing(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		const content = "0123456789"

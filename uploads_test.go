@@ -260,7 +260,7 @@ func TestMinimumOfChunks(t *testing.T) {
 }
 
 // Over a network, a client can push a large blob in two streams, each to the
-// Location of the response before.
+// Location of the previous response.
 func TestUploadOverANetwork(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		server := httptest.NewServer(t)

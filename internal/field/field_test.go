@@ -74,7 +74,7 @@ func FuzzNextLink(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		target, err := NextLink(http.Header{"Link": {s}})
 		if err == nil && target != "" && !strings.Contains(s, "<"+target+">") {
-			t.Fatalf("%q: target %q", s, target)
+			t.Fatalf("NextLink(%q) = %q, which is not between < and >", s, target)
 		}
 	})
 }

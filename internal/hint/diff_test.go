@@ -35,7 +35,7 @@ func TestDiff(t *testing.T) {
 }
 
 // If more than maxEdits lines differ, commonLines still finds the common lines
-// before and after the difference.
+// near the beginning and at the end.
 func TestLongLists(t *testing.T) {
 	t.Parallel()
 	var want, got []string
@@ -62,16 +62,16 @@ func FuzzDiff(f *testing.F) {
 		w, g := -1, -1
 		for _, p := range pairs {
 			if p[0] <= w || p[1] <= g || want[p[0]] != got[p[1]] {
-				t.Fatalf("%q and %q: pairs %v", a, b, pairs)
+				t.Fatalf("commonLines(%q, %q) = %v, which is not a common subsequence", a, b, pairs)
 			}
 			w, g = p[0], p[1]
 		}
 		if len(a) < 40 && len(b) < 40 && len(pairs) != longest(want, got) {
-			t.Fatalf("%q and %q: %d common lines, not %d", a, b, len(pairs), longest(want, got))
+			t.Fatalf("%q and %q: commonLines found %d common lines, not %d", a, b, len(pairs), longest(want, got))
 		}
 		d := Diff(want, got, func(i int) string { return got[i] })
 		if (d == "") != (a == b) && strings.Join(want, "") != strings.Join(got, "") {
-			t.Fatalf("%q and %q: %q", a, b, d)
+			t.Fatalf("Diff(%q, %q) = %q", a, b, d)
 		}
 	})
 }

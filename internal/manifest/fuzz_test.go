@@ -111,8 +111,8 @@ func duplicates(t *testing.T, object []byte) bool {
 }
 
 // wantProperties compares the properties of a valid document with the members
-// of its JSON object. If the type is not known, descriptors without a digest are
-// no properties.
+// of its JSON object. If the type is not known, the document leaves out
+// descriptors without a digest.
 func wantProperties(t *testing.T, d *Document, known bool, members map[string]json.RawMessage) {
 	var want struct {
 		mediaType, artifactType string

@@ -46,7 +46,7 @@ func TestMatch(t *testing.T) {
 		{"[a]", "[a]", true},
 		{"**a*b", "x/ab/ab", true},
 	} {
-		require.Equal(t, c.want, names.Match(c.pattern, c.name), "%q matches %q", c.pattern, c.name)
+		require.Equal(t, c.want, names.Match(c.pattern, c.name), "Match(%q, %q)", c.pattern, c.name)
 	}
 }
 
@@ -65,7 +65,7 @@ func TestMatchAny(t *testing.T) {
 		{[]string{"**", ""}, "", true},
 		{[]string{""}, "app", false},
 	} {
-		require.Equal(t, c.want, names.MatchAny(c.patterns, c.value), "any of %q matches %q", c.patterns, c.value)
+		require.Equal(t, c.want, names.MatchAny(c.patterns, c.value), "MatchAny(%q, %q)", c.patterns, c.value)
 	}
 	require.True(t, names.MatchAny([]string{"sha256:ab*"}, "sha256:abc"))
 }
@@ -91,7 +91,7 @@ func FuzzMatch(f *testing.F) {
 			text += "|" + expr(p)
 		}
 		want := regexp.MustCompile("^(" + text + ")$").MatchString(name)
-		require.Equal(t, want, names.Match(pattern, name), "%q matches %q", pattern, name)
+		require.Equal(t, want, names.Match(pattern, name), "Match(%q, %q)", pattern, name)
 	})
 }
 
@@ -123,8 +123,8 @@ func TestOverlap(t *testing.T) {
 		{"**x**y", "a*z", false},
 		{strings.Repeat("*a", 40), strings.Repeat("*b", 40), false},
 	} {
-		require.Equal(t, c.want, names.Overlap(c.a, c.b), "%q and %q", c.a, c.b)
-		require.Equal(t, c.want, names.Overlap(c.b, c.a), "%q and %q", c.b, c.a)
+		require.Equal(t, c.want, names.Overlap(c.a, c.b), "Overlap(%q, %q)", c.a, c.b)
+		require.Equal(t, c.want, names.Overlap(c.b, c.a), "Overlap(%q, %q)", c.b, c.a)
 	}
 }
 
@@ -152,9 +152,9 @@ func FuzzOverlap(f *testing.F) {
 			want = want || names.Match(a, name) && names.Match(b, name)
 		}
 		if want {
-			require.True(t, names.Overlap(a, b), "%q and %q", a, b)
+			require.True(t, names.Overlap(a, b), "Overlap(%q, %q)", a, b)
 		} else if len(a)+len(b) <= 5 { // If both match a name, they match one that is short enough to be found.
-			require.False(t, names.Overlap(a, b), "%q and %q", a, b)
+			require.False(t, names.Overlap(a, b), "Overlap(%q, %q)", a, b)
 		}
 	})
 }
