@@ -156,14 +156,14 @@ func TestChangedArchive(t *testing.T) {
 func TestFilesThatAreNoArchives(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ content, want string }{
-		"empty":    {"", "it is no archive of images: it has neither an oci-layout with an index.json nor the manifest.json of docker save"},
+		"empty":    {"", "it is not an archive of images: it has neither an oci-layout with an index.json nor the manifest.json of docker save"},
 		"text":     {"ustar", "it is not a tar file"},
 		"long":     {strings.Repeat("ustar ", 1000), "it is not a tar file"},
 		"gzip":     {"\x1f\x8b\x08broken", "unpacking the archive: "},
-		"zstd":     {"\x28\xb5\x2f\xfd....", "the archive is compressed by zstd; unpack it first"},
-		"xz":       {"\xfd7zXZ\x00....", "the archive is compressed by xz; unpack it first"},
-		"bzip2":    {"BZh91AY", "the archive is compressed by bzip2; unpack it first"},
-		"one file": {string(must(os.ReadFile(writeArchive(t, "x.tar", fstest.MapFS{"index.json": {Data: []byte("{}")}})))), "it is no archive of images"},
+		"zstd":     {"\x28\xb5\x2f\xfd....", "the archive is compressed with zstd; unpack it first"},
+		"xz":       {"\xfd7zXZ\x00....", "the archive is compressed with xz; unpack it first"},
+		"bzip2":    {"BZh91AY", "the archive is compressed with bzip2; unpack it first"},
+		"one file": {string(must(os.ReadFile(writeArchive(t, "x.tar", fstest.MapFS{"index.json": {Data: []byte("{}")}})))), "it is not an archive of images"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

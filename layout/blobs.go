@@ -132,8 +132,9 @@ func (l *imageLayout) place(d digest.Digest, temp string) error {
 	return nil
 }
 
-// addBlob calls the function place, which creates the file of the blob or finds
-// it, and remembers that this store has put the blob into the layout.
+// addBlob calls the function place, which creates or finds the file of the blob.
+// If place succeeds, addBlob records in l.pushed that this store has the blob. It
+// creates the layout first if necessary.
 func (l *imageLayout) addBlob(ctx context.Context, d digest.Digest, place func() error) error {
 	if err := l.exist(ctx); err != nil {
 		return err
@@ -294,12 +295,12 @@ func (l *imageLayout) copyBlob(ctx context.Context, d digest.Digest, from *image
 }
 
 // A blobWriter is a [registry.BlobWriter] that writes a blob to a temporary
-// file. The file is open only during calls, because a client may begin many
+// file. Each write closes the file at its end, because a client may begin many
 // uploads and leave them idle.
 type blobWriter struct {
 	store *Store
 	repo  string
-	file  *os.File // nil between calls
+	file  *os.File // open until the first write, and then nil between calls
 	temp  string   // "" once the file is renamed or removed
 }
 

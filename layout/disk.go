@@ -38,8 +38,8 @@ type disk struct {
 
 	// dir is the path of the directory, and info identifies the directory. While
 	// byPath is set, a known file is looked up by its path before it is looked up
-	// through root: see unchanged. It is set until the store is closed, but not on
-	// Windows and not in a read-only store.
+	// through root: see unchanged. byPath is set until the store is closed, but
+	// never on Windows or in a read-only store.
 	dir    string
 	info   fs.FileInfo
 	byPath atomic.Bool
@@ -62,7 +62,7 @@ type disk struct {
 	// sync is set by [Sync], and verify by [Verify].
 	sync, verify bool
 
-	// lockError is the error that tests set for locking files.
+	// lockError, which only tests set, is the error of each attempt to lock a file.
 	lockError error
 
 	// small and large hold buffers that the method copy reuses.

@@ -25,8 +25,8 @@
 //
 // If several entries have the same tag, the first of them counts, as in skopeo
 // and regctl. Hauler gives signatures, attestations and other referrers the name
-// of their image and another kind in the annotation kind; such entries have no
-// tag.
+// of their image, and tells them apart by the annotation kind. The store gives
+// such entries no tag.
 //
 // The repositories of one layout share its blobs: each can read a blob that was
 // pushed to any of them, and a mount copies nothing. A manifest belongs to the
@@ -46,13 +46,14 @@
 //
 // Some components of repository names cannot be directories: blobs, index.json
 // and oci-layout, which belong to a layout above, and the device names of
-// Windows. The store adds an underscore before the first dot or at the end,
-// where no component has one: team/con/x is in team/con_/x, and app/index.json
-// in app/index_.json. It ignores directories that are not components of a name,
-// and names that begin with a dot; see [Warnings]. Where the file system ignores
-// case, a directory with capitals belongs to the repository with the name in
-// lower case. The store lists a symbolic link to a layout in the tree. It serves
-// layouts below a linked directory, but does not list them.
+// Windows. The store adds an underscore before the first dot or at the end, where
+// no component has one: team/con/x is in team/con_/x, and app/index.json in
+// app/index_.json. It ignores directories whose names cannot be part of a
+// repository name. [Warnings] reports the layouts in them, unless the name of the
+// directory begins with a dot. Where the file system ignores case, a directory
+// with capitals belongs to the repository with the name in lower case. The store
+// lists a symbolic link to a layout in the tree. It serves layouts below a linked
+// directory, but does not list them.
 //
 // The lifecycle of Cloud Native Buildpacks keeps the image host/repo:tag in a
 // separate layout in the directory host/repo/tag, and host/repo@sha256:hex in
@@ -74,7 +75,7 @@
 // write uncompressed.
 //
 // The store of an archive is read-only. It reads blobs from the archive and does
-// not hold them in memory. If gzip has compressed the archive, the store first
+// not hold them in memory. If the archive is compressed with gzip, Open first
 // unpacks it to a temporary file. Open fails if the archive is truncated, has
 // links that lead out of it, or has two files with one name and different
 // content. Package registrytest/content/archive copies an archive into another
@@ -91,9 +92,9 @@
 // opened. If several indexes describe a manifest with different media types, the
 // type in index.json counts, or else the type that sorts first.
 //
-// The store verifies the digest of everything that it serves: manifests each
-// time that it reads them, blobs before the first request and after their file
-// has changed. A HEAD request reads no file that is unchanged. A file counts as
+// The store verifies the digest of everything that it serves: a manifest each
+// time that it reads it, and a blob on the first request and after its file has
+// changed. A HEAD request reads no file that is unchanged. A file counts as
 // changed if its size, its modification time or its identity differs. With
 // [Verify], the store reads and verifies blobs and manifests on each request. A
 // request for a damaged file fails with an error that names the file. A damaged

@@ -62,8 +62,10 @@ func (d *draft) edit(name string) *repository {
 	return edited
 }
 
-// put adds the entries for a manifest that the draft lacks: one for each tag or, if
-// tags is empty and the manifest has no entry, one without a tag.
+// put makes the tags name the manifest with the descriptor desc, with an entry
+// for each tag. If tags is empty and the manifest has no entry, put adds one
+// without a tag. It also updates the media type and size in the manifest's other
+// entries.
 func (d *draft) put(repo string, desc ocispec.Descriptor, tags []string) {
 	r := d.edit(repo)
 	nameFor := func(tag string) (reference, string) {
@@ -160,8 +162,8 @@ func (d *draft) add(e *entry) {
 	d.register(e)
 }
 
-// removeAll removes entries of a repository from the draft. One after the other,
-// the removal of 60,000 tags of a manifest would take a minute.
+// removeAll removes entries of a repository from the draft. It removes them in one
+// pass: removing 60,000 tags of a manifest one by one would take a minute.
 func (d *draft) removeAll(r *repository, gone []*entry) {
 	switch len(gone) {
 	case 0:
@@ -192,7 +194,7 @@ func (d *draft) removeAll(r *repository, gone []*entry) {
 	}
 }
 
-// replace puts another entry at the position of an old entry.
+// replace replaces the entry old by the entry e, at the same position.
 func (d *draft) replace(old, e *entry) {
 	d.entries[slices.Index(d.entries, old)] = e
 	if old.name == e.name && old.tag == e.tag && old.digest == e.digest {

@@ -57,7 +57,8 @@ func set(m *ordered.Map[group], key string, entries []*entry) {
 
 // setAll sets each key to the entries that have the key, in file order. It leaves
 // out entries whose key is "". It sets the keys in ascending order, so that the
-// blocks of the map are full: a layout of 200,000 images opens in half of the time.
+// blocks of the map are full. This halves the time to open a layout of 200,000
+// images.
 func setAll(m *ordered.Map[group], entries []*entry, key func(*entry) string) {
 	type keyed struct {
 		key string
@@ -90,9 +91,9 @@ func setAll(m *ordered.Map[group], entries []*entry, key func(*entry) string) {
 	}
 }
 
-// appendTo appends an entry to the entries of a key. The append may write behind
+// appendTo appends an entry to the entries of a key. The append may write beyond
 // the end of a slice that the index shares with the draft. This is safe because
-// the index reads nothing behind that end, and no other draft of the index
+// the index reads nothing beyond that end, and no other draft of the index
 // exists.
 func appendTo(m *ordered.Map[group], key string, e *entry) {
 	set(m, key, append(all(m, key), e))

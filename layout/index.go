@@ -147,7 +147,9 @@ const emptyIndex = `{"schemaVersion":2,"mediaType":"` + ocispec.MediaTypeImageIn
 
 // parseIndex parses the text of an index.json of the layout l.
 func parseIndex(l *imageLayout, text string) (*index, error) {
-	if !json.Valid([]byte(text)) { // This conversion makes no copy, since json.Valid does not keep the bytes.
+	// The conversion to []byte makes no copy, since json.Valid neither keeps nor
+	// changes the bytes.
+	if !json.Valid([]byte(text)) {
 		return nil, fmt.Errorf("invalid JSON: %w", json.Unmarshal([]byte(text), new(any)))
 	}
 	whole := value{space(text, 0), len(strings.TrimRight(text, " \t\r\n"))}

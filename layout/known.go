@@ -94,8 +94,8 @@ func firstEntries(f fs.File, n int) ([]fs.DirEntry, error) {
 }
 
 // openDir opens a directory for listing. A directory that was opened by its path
-// tells the types of its entries; a root makes a system call for each entry. If
-// another directory has taken the place of the one that the store has open,
+// lists its entries with their types; a root makes a system call for each type.
+// If another directory has taken the place of the one that the store has open,
 // openDir may open the other, so the names of the entries are only hints.
 func (d *disk) openDir(name string) (fs.File, error) {
 	if d.byPath.Load() {

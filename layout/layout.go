@@ -51,7 +51,8 @@ type imageLayout struct {
 	// store guards it.
 	changing int
 
-	// mu guards the fields below. It is held only to read or set them.
+	// mu guards facts, pushed, verdicts and verifying. It is held only to read or
+	// set them.
 	mu    sync.RWMutex
 	facts map[manifestID]*facts
 
@@ -102,7 +103,7 @@ func (l *imageLayout) resolve(r reference) reference {
 }
 
 // refName returns the name to write for an entry with the reference r. Reading
-// the name with parseReference and resolve returns r.
+// the name with parseReference and resolve returns the same repository and tag.
 func (l *imageLayout) refName(r reference, d digest.Digest) string {
 	if l.tree || r.repo == l.name && r.host == "" {
 		return r.tag

@@ -84,7 +84,8 @@ func (l *imageLayout) tags(ctx context.Context, repo, after string, yield func(s
 }
 
 // untagged yields the descriptors of the manifests of a repository that have no
-// tag, in the order of their digests.
+// tag, in the order of their digests. It leaves out attached manifests, such as
+// signatures.
 func (l *imageLayout) untagged(ctx context.Context, repo string, yield func(ocispec.Descriptor, error) bool) error {
 	x, err := l.index()
 	if err != nil {

@@ -68,10 +68,11 @@ func Sync() Option {
 }
 
 // Verify makes the store read and hash a blob or manifest for each request.
-// Without Verify, the store does so only when the size, the modification time or
-// the identity of the file has changed. Verify is for directories on disks that
-// are not trusted, or in which other programs overwrite files and then restore
-// their modification times.
+// Without Verify, the store does so for each GET request for a manifest. For
+// other requests, it does so only the first time, and after the size, the
+// modification time or the identity of the file has changed. Verify is for
+// directories on disks that are not trusted, or in which other programs overwrite
+// files and then restore their modification times.
 func Verify() Option {
 	return func(o *options) { o.verify = true }
 }

@@ -13,13 +13,14 @@ import (
 	"github.com/ocireg/registry/internal/manifest"
 )
 
-// A reach holds the manifests of a repository that only indexes name, and the
+// A reach holds the manifests that the indexes of a repository name, and the
 // referrers of the repository. The first request that needs the reach builds it,
 // since building it reads manifests. Later writes update it.
 type reach struct {
 	layout *imageLayout
 	repo   string
 
+	// mu guards the fields below.
 	mu sync.Mutex
 
 	// nested holds the manifests that indexes name, at any depth. It is nil until

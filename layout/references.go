@@ -87,8 +87,8 @@ func parseReference(s string) reference {
 	return reference{host: host, repo: r.Repository, tag: r.Tag}
 }
 
-// isOnlyDigest reports whether s is a digest of an algorithm that image-spec
-// registers, and not a repository with a tag, such as sha256:v1.
+// isOnlyDigest reports whether s is a digest with the algorithm sha256, sha384,
+// sha512 or blake3, and not a repository with a tag, such as sha256:v1.
 func isOnlyDigest(s string) bool {
 	encoded, ok := strings.CutPrefix(s, "blake3:")
 	return ok && len(encoded) == 64 && names.Hex(encoded) || blobPath(digest.Digest(s)) != ""
@@ -98,8 +98,9 @@ func isOnlyDigest(s string) bool {
 // and the encoded value (image-spec, Digests).
 func isDigest(s string) bool { return digest.DigestRegexpAnchored.MatchString(s) }
 
-// String returns a name that parseReference parses as r. Without a tag, the name
-// has the digest d. The repository must not be empty.
+// String returns a name that parseReference parses as r. If r has no host and the
+// name would be ambiguous, it has the host localhost. Without a tag, the name has
+// the digest d. The repository must not be empty.
 func (r reference) String(d digest.Digest) string {
 	name := r.repo
 	hasPath := strings.Contains(r.repo, "/")

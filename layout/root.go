@@ -34,6 +34,7 @@ type directory struct {
 	// just found, so the method do does not look for another.
 	opening bool
 
+	// mu guards root and info.
 	mu   sync.RWMutex
 	root *os.Root
 	info fs.FileInfo

@@ -85,12 +85,12 @@ func (s *Store) loaded(repo string) (*imageLayout, error) {
 	case errors.Is(err, errNoLayout):
 		return nil, names.NoRepository(repo)
 	default:
-		return s.layout(repo) // The store serves blobs without an index, too.
+		return s.layout(repo) // The store serves blobs even if it cannot read index.json.
 	}
 }
 
 // lookup returns the layout of a repository. If known is false, the layout was
-// not used before: only the caller has it, and its directory may be no layout.
+// not used before: only the caller has it, and its directory may not be a layout.
 func (s *Store) lookup(repo string) (l *imageLayout, known bool, err error) {
 	if s.single != nil {
 		return s.single, true, nil

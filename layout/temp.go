@@ -38,8 +38,8 @@ const tempExpiry = 24 * time.Hour
 type temps struct {
 	disk *disk
 
-	// mu is held for writing by begin and close, and for reading while a file is
-	// created, so that close removes all files.
+	// mu guards the fields below. The method create holds it for reading until the
+	// file exists, so that close removes all files.
 	mu     sync.RWMutex
 	id     string // "" until the store needs a temporary file
 	unlock func()

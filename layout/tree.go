@@ -83,8 +83,8 @@ func (d *disk) isLayout(dir string) (bool, error) {
 	return !info.IsDir(), nil
 }
 
-// isAbsent reports whether the error means that no file has the path: it does
-// not exist, the path leads through another file, or a name is too long.
+// isAbsent reports whether the error means that no file has the path: the file does
+// not exist, the path leads through a file, or a name is too long.
 func isAbsent(err error) bool { return errors.Is(err, fs.ErrNotExist) || isImpossible(err) }
 
 // leadsNowhere reports whether the path of a directory leads through a symbolic
@@ -196,8 +196,8 @@ func (s *Store) checkTree() error {
 
 // leadsToLayout reports whether it finds, below dir, a layout that can be served.
 // It visits at most *visits directories and reads only the beginning of each, one
-// entry at a time. To list and sort a whole tree of 1,000 layouts would take 100
-// us, where all of Open and the first GET request take 180 us of CPU time.
+// entry at a time. Listing and sorting a whole tree of 1,000 layouts would take
+// 100 us of CPU time; all of Open and the first GET request take 180 us.
 func (d *disk) leadsToLayout(dir string, visits *int) bool {
 	const some = 16 // entries of each directory
 	f, err := d.openDir(dir)
@@ -348,8 +348,9 @@ func (d *disk) ignoresCase(dir string, e fs.DirEntry, entries []fs.DirEntry) boo
 	return err == nil && sameFile(info, found)
 }
 
-// skip reports the layouts in and below a directory whose name cannot be part of
-// a repository name. It reports nothing if the name begins with a dot.
+// skip reports a directory whose path cannot be a repository name, if it is a
+// layout, or else the layouts below it. It reports nothing in or below a directory
+// whose name begins with a dot.
 func (w *walker) skip(dir string) error {
 	if path.Base(dir)[0] == '.' || w.skipped == nil {
 		return nil

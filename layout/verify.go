@@ -12,8 +12,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// A damagedError is the error for a blob whose file has other content. The blob
-// counts as missing: a client that checks for the blob then pushes it, which
+// A damagedError is the error for a blob whose file does not have its digest. The
+// blob counts as missing: a client that checks for the blob then pushes it, which
 // repairs the file. The text of the error names the file.
 type damagedError struct{ forClient *registry.Error }
 

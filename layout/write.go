@@ -20,7 +20,7 @@ type writes struct {
 	// leading holds a value while a caller is the leader.
 	leading chan struct{}
 
-	mu    sync.Mutex
+	mu    sync.Mutex // guards queue
 	queue []*write
 
 	// buffer is the buffer through which the leader writes index.json. Batches

@@ -40,8 +40,8 @@ const (
 	slackShare = 16
 )
 
-// grow adds an empty slab. The client has announced the size of the whole blob,
-// which may be wrong. It is negative if unknown.
+// grow adds an empty slab. The argument is the size that the client announced for
+// the whole blob, or negative if it announced none. It may be wrong.
 func (c *content) grow(announced int64) {
 	limit := min(max(largeSlab, c.size/slackShare), maxSlab)
 	n := max(minSlab, c.size)

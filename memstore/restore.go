@@ -9,12 +9,12 @@ import (
 )
 
 // Restore replaces repositories of s by those of another store, the argument
-// from: each repository for whose name match returns true, or all if match is
-// nil. It removes those that the other store does not have. Clients see either
-// the content before or the content after, and an upload that has begun goes on.
-// Restore does not change the other store, which is usually an earlier
-// [Store.Clone]. Like Clone, it takes time that grows with the number of blobs,
-// manifests and tags.
+// from. It does so for each repository for whose name match returns true, or for
+// all if match is nil. It adds repositories that only the other store has, and
+// removes those that only s has. Clients see either the content before or the
+// content after, and uploads in progress continue. Restore does not change the
+// other store, which is usually an earlier [Store.Clone]. Like Clone, it takes
+// time that grows with the number of blobs, manifests and tags.
 func (s *Store) Restore(from *Store, match func(repo string) bool) {
 	from = from.Clone() // Restore moves the repositories of the copy to s.
 	s.writing.Lock()

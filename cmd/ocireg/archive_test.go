@@ -46,7 +46,7 @@ func TestArchive(t *testing.T) {
 
 	bad := filepath.Join(t.TempDir(), "app.tar")
 	require.NoError(t, os.WriteFile(bad, nil, 0o666))
-	require.Contains(t, refused(t, bad), "opening "+bad+": it is no archive of images")
+	require.Contains(t, refused(t, bad), "opening "+bad+": it is not an archive of images")
 }
 
 // With -overlay, pushes and deletions change the registry, but not the

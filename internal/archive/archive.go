@@ -32,7 +32,7 @@ var _ interface {
 	io.Closer
 } = (*FS)(nil)
 
-// Open opens an archive. If it is compressed by gzip, Open unpacks it to a
+// Open opens an archive. If it is compressed with gzip, Open unpacks it to a
 // temporary file, limited only by the space on the disk. Files of the FS that
 // are open when it is closed can still be read.
 func Open(name string) (*FS, error) {
@@ -102,9 +102,9 @@ type source struct {
 	modTime func() time.Time
 }
 
-// unpack checks whether the file is compressed. If gzip has compressed it, the source
-// becomes a temporary file with the uncompressed bytes; other compressions are an
-// error. It returns the number of bytes in the source.
+// unpack checks whether the file is compressed. If it is compressed with gzip,
+// the source becomes a temporary file with the uncompressed bytes; other
+// compressions are an error. It returns the number of bytes in the source.
 func (s *source) unpack(file *os.File, size int64) (int64, error) {
 	start := make([]byte, 6)
 	n, err := file.ReadAt(start, 0)
@@ -114,11 +114,11 @@ func (s *source) unpack(file *os.File, size int64) (int64, error) {
 	switch start = start[:n]; {
 	case bytes.HasPrefix(start, []byte(gzipMagic)):
 	case bytes.HasPrefix(start, []byte(zstdMagic)):
-		return 0, errors.New("the archive is compressed by zstd; unpack it first (zstd -d)")
+		return 0, errors.New("the archive is compressed with zstd; unpack it first (zstd -d)")
 	case bytes.HasPrefix(start, []byte("\xfd7zXZ\x00")):
-		return 0, errors.New("the archive is compressed by xz; unpack it first (xz -d)")
+		return 0, errors.New("the archive is compressed with xz; unpack it first (xz -d)")
 	case bytes.HasPrefix(start, []byte("BZh")):
-		return 0, errors.New("the archive is compressed by bzip2; unpack it first (bunzip2)")
+		return 0, errors.New("the archive is compressed with bzip2; unpack it first (bunzip2)")
 	default:
 		return size, nil
 	}

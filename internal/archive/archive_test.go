@@ -100,8 +100,8 @@ func TestHostileArchives(t *testing.T) {
 		"link outside":            {pack(t, marker, index, symlink("blobs/sha256/a", "../../../etc/passwd")), `entry "blobs/sha256/a" is a link that leads out of the archive`},
 		"absolute link":           {pack(t, marker, index, symlink("a", "/etc/passwd")), "is a link that leads out of the archive"},
 		"hard link outside":       {pack(t, marker, index, hardlink("a", "../x")), "is a link that leads out of the archive"},
-		"link to nothing":         {pack(t, marker, index, symlink("a", "b")), `link "a" leads to "b", which is no file of the archive`},
-		"link to a directory":     {pack(t, marker, index, special(tar.TypeDir, "d", ""), symlink("a", "d")), `link "a" leads to "d", which is no file of the archive`},
+		"link to nothing":         {pack(t, marker, index, symlink("a", "b")), `link "a" leads to "b", which is not a file of the archive`},
+		"link to a directory":     {pack(t, marker, index, special(tar.TypeDir, "d", ""), symlink("a", "d")), `link "a" leads to "d", which is not a file of the archive`},
 		"link to itself":          {pack(t, marker, index, symlink("a", "a")), `link "a" leads to more than 16 others, or to itself`},
 		"chain of links":          {pack(t, loop...), "leads to more than 16 others, or to itself"},
 		"device":                  {pack(t, marker, index, special(tar.TypeChar, "dev/null", "")), `entry "dev/null" is neither a file, a directory nor a link`},
@@ -116,7 +116,7 @@ func TestHostileArchives(t *testing.T) {
 		"truncated header":        {pack(t, marker, index)[:2*512+100], "entry 2: unexpected EOF"},
 		"huge entry":              {append(headerOf(t, huge), pack(t, marker, index)...), "has 1099511627776 bytes, but the archive ends after 2048: it is truncated"},
 		"sparse file":             {sparseOf(t, sparse), "is a sparse file"},
-		"no index":                {pack(t, marker), "it is no archive of images"},
+		"no index":                {pack(t, marker), "it is not an archive of images"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -209,7 +209,7 @@ func TestTooManyDirectories(t *testing.T) {
 		deep = append(deep, file(fmt.Sprint(i)+strings.Repeat("/d", 100), ""))
 	}
 	_, err := read(t, pack(t, deep...))
-	require.ErrorContains(t, err, "has a path that makes it more than 262144 files and directories")
+	require.ErrorContains(t, err, "has a path that brings the archive to more than 262144 files and directories")
 }
 
 // repeated is a reader that repeats the bytes without an end.

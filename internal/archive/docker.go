@@ -35,7 +35,7 @@ type savedImage struct {
 // and their manifests.
 func (a *FS) addDockerImages() error {
 	if a.nodes["manifest.json"] == nil {
-		return errors.New("it is no archive of images: it has neither an oci-layout with an index.json nor the manifest.json of docker save")
+		return errors.New("it is not an archive of images: it has neither an oci-layout with an index.json nor the manifest.json of docker save")
 	}
 	text, err := a.readJSON("manifest.json")
 	if err != nil {

@@ -15,9 +15,9 @@ import (
 
 // These are the limits for the content of an archive.
 const (
-	maxEntries = 1 << 18 // entries, and files and directories: one entry can add several
+	maxEntries = 1 << 18 // entries; also files and directories, since one entry can add several
 	maxName    = 4096    // the bytes of a name
-	maxLinks   = 16      // links in a chain, each to the next
+	maxLinks   = 16      // links that follow one another
 )
 
 // A tree holds the files and directories of an archive by their paths.
@@ -147,7 +147,7 @@ func (t tree) dir(name string) (*node, error) {
 		return n, nil
 	}
 	if len(t) >= maxEntries {
-		return nil, fmt.Errorf("has a path that makes it more than %d files and directories", maxEntries)
+		return nil, fmt.Errorf("has a path that brings the archive to more than %d files and directories", maxEntries)
 	}
 	n := &node{name: path.Base(name), children: tree{}}
 	return n, t.put(name, n)
@@ -185,7 +185,7 @@ func (t tree) resolve() error {
 			to = t[to.link]
 		}
 		if to == nil || to.isDir() {
-			return fmt.Errorf("link %.100q leads to %.100q, which is no file of the archive", name, n.link)
+			return fmt.Errorf("link %.100q leads to %.100q, which is not a file of the archive", name, n.link)
 		}
 		n.offset, n.size = to.offset, to.size
 	}

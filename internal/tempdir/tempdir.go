@@ -7,9 +7,9 @@ import (
 )
 
 // New returns a new directory, which is removed at the end of the test. It is in
-// memory if the system has a file system there with space enough: on a disk, such
-// tests spend half of their CPU time in the file system. If the environment sets
-// TMPDIR, the directory is there, like that of t.TempDir.
+// memory if the system has a file system there with enough space: on a disk,
+// tests that write many files spend half of their CPU time in the file system. If
+// the environment sets TMPDIR, the directory is there, like that of t.TempDir.
 func New(t testing.TB) string {
 	t.Helper()
 	parent := memory()

@@ -15,10 +15,10 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// ImportFrom is like [Import] with the bytes of an archive, which may be compressed
-// with gzip. An archive of more bytes than the limit, uncompressed, is an error that
-// wraps an [http.MaxBytesError]. ImportFrom writes the archive to a temporary file
-// first, and verifies it before it changes the store.
+// ImportFrom is like [Import], but reads the archive from r. The archive may be
+// compressed with gzip. If it has more than limit bytes, uncompressed, the error
+// wraps an [http.MaxBytesError]. ImportFrom writes the archive to a temporary
+// file first, and verifies it before it changes the store.
 func ImportFrom(ctx context.Context, s registry.Store, r io.Reader, limit int64, opts ...layout.Option) (refs []string, err error) {
 	file, err := os.CreateTemp("", "import-*.tar")
 	if err != nil {
