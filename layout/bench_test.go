@@ -19,8 +19,8 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// smallImage returns the manifest of an image with a config and one layer. Each
-// number gives another digest. The blobs do not exist.
+// smallImage returns the manifest of an image with a config and one layer. The
+// digest depends on the number i. The blobs do not exist.
 func smallImage(i int) registry.Manifest {
 	blob := func(what string) string { return digest.FromString(fmt.Sprint(what, i)).String() }
 	content := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":%q,"digest":%q,"size":1000},"layers":[{"mediaType":%q,"digest":%q,"size":1000}]}`,
@@ -28,8 +28,8 @@ func smallImage(i int) registry.Manifest {
 	return registry.Manifest{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromBytes(content), Content: content}
 }
 
-// layoutOf makes a layout named app with n images, tagged v0, v1 and so on, in
-// the form of other tools, and returns its directory.
+// layoutOf makes a layout named app with n images, tagged v0, v1 and so on, as
+// other tools write it, and returns its directory.
 func layoutOf(tb testing.TB, n int) string {
 	dir := filepath.Join(tb.TempDir(), "app")
 	writeFile(tb, dir, "oci-layout", `{"imageLayoutVersion":"1.0.0"}`)

@@ -32,7 +32,7 @@ func TestDamagedBlobIsNotServed(t *testing.T) {
 		for range 2 {
 			_, err := s.OpenBlob(t.Context(), "app", d)
 			require.ErrorContains(t, err, file+" is damaged: its content has the digest "+string(digest.FromString("CONTENT")))
-			require.ErrorIs(t, err, fs.ErrNotExist, "so that a client pushes it again")
+			require.ErrorIs(t, err, fs.ErrNotExist, "a damaged blob must count as missing, so that a client pushes it again")
 		}
 	}
 	require.Equal(t, "content", string(readBlob(t, s, "app", d)))
@@ -98,7 +98,7 @@ func TestBlobOnDiskIsAFile(t *testing.T) {
 	s := open(t, t.TempDir())
 	r, err := s.OpenBlob(t.Context(), "app", pushBlob(t, s, "app", "content"))
 	require.NoError(t, err)
-	require.IsType(t, (*os.File)(nil), r, "the operating system can send it")
+	require.IsType(t, (*os.File)(nil), r, "the reader must be a file, which the operating system can send")
 	require.NoError(t, r.Close())
 }
 
@@ -287,7 +287,7 @@ func TestManifestThatIsABlob(t *testing.T) {
 		s := open()
 		put(t, s, "app", 0, "v1")
 		_, err := s.StatBlob(t.Context(), "app", m.Digest)
-		require.ErrorIs(t, err, fs.ErrNotExist, "%s: a manifest is no blob", name)
+		require.ErrorIs(t, err, fs.ErrNotExist, "%s: a manifest is not a blob", name)
 		_, err = s.OpenBlob(t.Context(), "app", m.Digest)
 		wantNotExist(t, err)
 		wantNotExist(t, s.MountBlob(t.Context(), "other", m.Digest, "app"))

@@ -38,7 +38,7 @@ func TestDirectoriesInAnyCase(t *testing.T) {
 		require.Equal(t, strings.TrimRight(dir, ". "), dir)
 		require.NotContains(t, dir, "~")
 		require.NotContains(t, []string{blobsDir, indexFile, markerFile, tempDir}, dir)
-		require.Contains(t, []string{"", c}, from[dir], "the directory of two components")
+		require.Contains(t, []string{"", c}, from[dir], "two components have the same directory")
 		from[dir] = c
 	}
 }
@@ -94,7 +94,8 @@ func TestFileSystemThatIgnoresCase(t *testing.T) {
 	require.DirExists(t, filepath.Join(dir, "new", "blobs_"))
 	require.DirExists(t, filepath.Join(dir, "Upper"))
 
-	// If the file system distinguishes case, no repository has these directories.
+	// If the file system distinguishes case, directories with capitals belong to no
+	// repository.
 	if _, err := os.Stat(filepath.Join(dir, "upper")); err == nil {
 		t.Skip("this file system ignores case")
 	}

@@ -285,14 +285,14 @@ func TestHalfALayout(t *testing.T) {
 	writeFile(t, dir, "named/blobs/sha256/"+m.Digest.Encoded(), string(m.Content))
 	writeFile(t, dir, "broken/index.json", "{")
 	s := open(t, dir)
-	require.Equal(t, []string{"marked"}, tagsOf(t, s), "without an index.json, it is an empty layout; without oci-layout, it is none")
+	require.Equal(t, []string{"marked"}, tagsOf(t, s), "a directory without index.json is an empty layout, and one without oci-layout is not a layout")
 	_, err := s.GetManifest(t.Context(), "named", "v1")
 	wantNotExist(t, err)
 
 	put(t, s, "marked", 1, "v1")
 	put(t, s, "named", 1, "v2")
 	require.ErrorContains(t, s.PutManifest(t.Context(), "broken", m, nil, nil), "broken/index.json: invalid JSON")
-	require.Equal(t, []string{"marked:v1", "named:v1", "named:v2"}, tagsOf(t, s), "earlier names are kept")
+	require.Equal(t, []string{"marked:v1", "named:v1", "named:v2"}, tagsOf(t, s), "a push keeps the names that index.json had before")
 	wantManifestDigest(t, s, "named", "v1", 0)
 
 	one := open(t, filepath.Join(dir, "marked"))

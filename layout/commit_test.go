@@ -60,7 +60,7 @@ func TestCopyTakesTwoBuffers(t *testing.T) {
 }
 
 // If CreateBlob is called during Close, it either fails or its temporary file is
-// removed. A Close that does not exclude CreateBlob fails in one of two rounds.
+// removed. If Close did not exclude CreateBlob, about every second round would fail.
 func TestCloseMissesNoUpload(t *testing.T) {
 	t.Parallel()
 	for range 10 {
@@ -237,7 +237,7 @@ func TestOwnIndexIsNotReadBack(t *testing.T) {
 		require.NoError(t, err)
 		require.Same(t, before, x)
 		if !x.settled.Load() {
-			t.Skip("this file system cannot tell times apart")
+			t.Skip("this file system does not store exact modification times")
 		}
 	}
 }
@@ -300,7 +300,7 @@ func TestMountWithoutLinks(t *testing.T) {
 	require.ErrorContains(t, s.MountBlob(t.Context(), "another", d, "from"), "from/"+blobPath(d)+" is damaged")
 	left, err := os.ReadDir(filepath.Join(dir, tempDir))
 	require.NoError(t, err)
-	require.Len(t, left, 1, "the lock file")
+	require.Len(t, left, 1, "only the lock file must remain")
 }
 
 // TestBlobIsVerifiedOnce checks that concurrent readers of a blob verify it only
@@ -326,12 +326,12 @@ func TestBlobIsVerifiedOnce(t *testing.T) {
 			}
 			defer r.Close()
 			if got, err := io.ReadAll(r); err != nil || string(got) != content {
-				t.Errorf("reads %q, %v", got, err)
+				t.Errorf("the reader returned %q, %v", got, err)
 			}
 		})
 	}
 	wg.Wait()
-	require.Len(t, l.verdicts, 2, "one for the manifest, one for the blob")
+	require.Len(t, l.verdicts, 2, "the manifest and the blob must have one verdict each")
 	require.Empty(t, l.verifying)
 	info, err := os.Stat(name)
 	require.NoError(t, err)

@@ -68,7 +68,7 @@ func TestWritesOfABatchFailAlone(t *testing.T) {
 			require.ErrorIs(t, err, fs.ErrNotExist)
 		}
 	}
-	require.NoError(t, putIt(4)(), "the disk has space again")
+	require.NoError(t, putIt(4)(), "the deletions must leave space for a new entry")
 }
 
 func reopened(t *testing.T, dir string, opts ...Option) *Store {
@@ -285,7 +285,7 @@ func TestSync(t *testing.T) {
 }
 
 // TestDirectoryIsMadeAgain removes the directory that a store serves and creates
-// it again.
+// it again. The store then serves the new directory, and not the old content.
 func TestDirectoryIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"tree", "layout"} {
@@ -329,9 +329,10 @@ func TestDirectoryIsMadeAgain(t *testing.T) {
 	}
 }
 
-// TestNamesThatCannotBeDirectories requests repositories whose directories the
-// file system cannot have. Pulls and deletions get 404. The store refuses pushes
-// with NAME_INVALID.
+// TestNamesThatCannotBeDirectories requests repositories without a usable
+// directory: a file has its name, its path leads through a link to a place outside,
+// or a name is too long. Pulls and deletions get 404. The store refuses pushes with
+// NAME_INVALID.
 func TestNamesThatCannotBeDirectories(t *testing.T) {
 	t.Parallel()
 	s, dir := openTree(t)

@@ -18,8 +18,8 @@ import (
 	"github.com/ocireg/registry/internal/tempdir"
 )
 
-// The writes that TestFaultAtEachOperation tests, on a tree whose repository app
-// has a blob and the tags v0 and v1.
+// faultyWrites are the writes that TestFaultAtEachOperation makes, to a tree whose
+// repository app has a blob and the tags v0 and v1.
 var faultyWrites = []struct {
 	name   string
 	opt    Option // an option of the store, or nil
@@ -141,7 +141,7 @@ func TestFaultAtEachOperation(t *testing.T) {
 						return nil
 					}
 					if what == "" {
-						what = fmt.Sprintf("%s %s: %v, all that follows fails: %v", op, name, fault, on)
+						what = fmt.Sprintf("%s %s fails with %v (and so do all later operations: %v)", op, name, fault, on)
 					}
 					return fault
 				})

@@ -131,8 +131,8 @@ const (
 	indexType = ocispec.MediaTypeImageIndex
 )
 
-// TestOtherTools reads layouts that other tools have written, each alone and all
-// in one tree, from a directory, an embed.FS and an archive.
+// TestOtherTools reads layouts that other tools wrote, each alone and all in one
+// tree, from a directory, an embed.FS, and a tar archive with and without gzip.
 func TestOtherTools(t *testing.T) {
 	t.Parallel()
 	tools := []struct {
@@ -267,8 +267,8 @@ func TestDefaultRepositoryIsNamed(t *testing.T) {
 	require.ErrorContains(t, err, `"No Name" is not a valid repository name`)
 }
 
-// zipped returns the file system as a zip archive. Files of a zip archive cannot
-// seek.
+// zipped returns the file system as a zip archive. The files of a zip archive have
+// no Seek method.
 func zipped(t *testing.T, fsys fs.FS) fs.FS {
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
@@ -350,8 +350,8 @@ func temporary(t testing.TB, dir string) (names []string) {
 	return names
 }
 
-// files returns the content of each file below a directory, and the mode of
-// everything else. It leaves out the lock files of open stores.
+// files returns the content of each regular file below a directory, and the type
+// of each other file. It leaves out the lock files of open stores.
 func files(t testing.TB, dir string) map[string]string {
 	all := map[string]string{}
 	require.NoError(t, fs.WalkDir(os.DirFS(dir), ".", func(path string, e fs.DirEntry, err error) error {

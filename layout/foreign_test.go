@@ -70,7 +70,7 @@ func FuzzForeignIndex(f *testing.F) {
 			require.Equal(t, text, string(now))
 			return
 		}
-		require.NoError(t, listErr, "a layout that cannot be read was written")
+		require.NoError(t, listErr, "the store wrote to a layout that it cannot read")
 		before["app:pushed"] = digest.FromString(pushed)
 		again, err := layout.Open(dir, layout.Repository("app"))
 		require.NoError(t, err)
@@ -128,8 +128,8 @@ func wantKept(t *testing.T, before, now string) {
 		text, err := json.Marshal(e)
 		require.NoError(t, err)
 		if strings.Contains(string(text), "pushed") || strings.Contains(string(text), string(digest.FromString(`{"schemaVersion":2,"mediaType":"`+indexType+`","manifests":[]}`))) {
-			continue // The push changes the name of this entry.
+			continue // The push may change the name of this entry.
 		}
-		require.True(t, slices.ContainsFunc(entries, func(now any) bool { return reflect.DeepEqual(e, now) }), "%s is missing in %s", text, now)
+		require.True(t, slices.ContainsFunc(entries, func(now any) bool { return reflect.DeepEqual(e, now) }), "entry %s is missing from %s", text, now)
 	}
 }

@@ -219,8 +219,8 @@ func FuzzIndex(f *testing.F) {
 	})
 }
 
-// TestPushedManifestIsKnown checks that the store need not read a manifest back
-// that was just pushed.
+// TestPushedManifestIsKnown checks that the store need not read back a manifest
+// that was just pushed, unless another program changes its file.
 func TestPushedManifestIsKnown(t *testing.T) {
 	t.Parallel()
 	s, dir := openTree(t)

@@ -73,11 +73,11 @@ func TestNoLocks(t *testing.T) {
 		a.disk.warn = newWarner(func(err error) { warnings = append(warnings, err.Error()) })
 		put(t, a, 0)
 		if len(warnings) == 0 {
-			t.Skip("this system has other locks")
+			t.Skip("the store does not lock files with flock on this system")
 		}
 		require.Equal(t, []string{"the file system has no locks: a process that is killed while it writes to a layout may delay others by 10s"}, warnings)
 		b := reopened(t, dir, warn)
-		require.Len(t, warnings, 1, "with locks, the store warned")
+		require.Len(t, warnings, 1, "a store with locks must not warn")
 		b.disk.lockError = syscall.ENOLCK
 
 		const tags = 60

@@ -148,7 +148,7 @@ func TestWaitingForALockKeepsDirectories(t *testing.T) {
 			}}
 			err := s.PutManifest(ctx, "team/app", numbered(0), nil, nil)
 			if unlock == nil {
-				t.Skip("this system has other locks")
+				t.Skip("the store does not lock files with flock on this system")
 			}
 			require.ErrorIs(t, err, context.Canceled)
 			require.DirExists(t, filepath.Join(dir, "team/app/blobs/sha256"))
@@ -191,7 +191,7 @@ func TestUseOfTemporaryFiles(t *testing.T) {
 	first := create()
 	lock := temps.id + lockSuffix
 	if temps.locked {
-		t.Skip("this system has other locks")
+		t.Skip("the store does not lock files with flock on this system")
 	}
 
 	// The first store has an upload and has created no file for a day. Another

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestManyTagsInLinearTime gives a manifest many tags, moves them to another
-// manifest, and deletes that. It measures allocated bytes, because times vary
+// TestManyTagsInLinearTime gives a manifest many tags, moves them to a second
+// manifest, and deletes the second. It measures allocated bytes, because times vary
 // between runs: if a write copied the list of entries for each tag, the bytes
 // would grow with the square of the number of tags.
 func TestManyTagsInLinearTime(t *testing.T) {

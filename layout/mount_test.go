@@ -13,7 +13,7 @@ import (
 )
 
 // TestMountPassesOverBrokenRepositories mounts without a source in a tree with a
-// repository whose blobs cannot be read.
+// repository whose blobs cannot be read. The store looks in the others.
 func TestMountPassesOverBrokenRepositories(t *testing.T) {
 	t.Parallel()
 	s, dir := openTree(t)

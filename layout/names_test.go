@@ -171,10 +171,10 @@ func TestOnlyImageGetsATag(t *testing.T) {
 	require.Equal(t, []string{"app:latest"}, tagsOf(t, open(t, filepath.Dir(dir), layout.Tag("latest"), layout.ReadOnly())))
 	wantManifestDigest(t, s, "app", "latest", 0)
 	put(t, s, "app", 1, "v2")
-	require.Equal(t, []string{"app:latest", "app:v2"}, tagsOf(t, open(t, dir)), "the put wrote the tag latest to index.json")
+	require.Equal(t, []string{"app:latest", "app:v2"}, tagsOf(t, open(t, dir)), "the push must write the tag latest to index.json")
 
 	foreignLayout(t, dir, indexEntry{0, nil}, indexEntry{1, nil})
-	require.Equal(t, []string{"app"}, tagsOf(t, open(t, dir, layout.Tag("latest"))), "two untagged entries")
+	require.Equal(t, []string{"app"}, tagsOf(t, open(t, dir, layout.Tag("latest"))), "Tag must have no effect on a layout with two entries")
 	_, err := layout.Open(dir, layout.Tag("no tag"))
 	require.ErrorContains(t, err, `"no tag" is not a valid tag`)
 	_, err = layout.Open(dir, nil)

@@ -54,7 +54,7 @@ func start(t testing.TB, dir, name string, n int) (*exec.Cmd, *bufio.Scanner) {
 	return cmd, bufio.NewScanner(out)
 }
 
-// The repositories that the other processes push to.
+// pushed holds the repositories that the other processes push to.
 var pushed = []string{"app", "team/app", "team"}
 
 // pusher runs in the other process. It pushes from several goroutines and prints
@@ -222,7 +222,7 @@ func TestCrash(t *testing.T) {
 			for round := range 5 {
 				cmd, lines := start(t, dir, fmt.Sprintf("round%d-", round), 100_000)
 				for range rand.N(100) {
-					require.True(t, lines.Scan(), "the process has ended by itself")
+					require.True(t, lines.Scan(), "the process ended before the test killed it")
 					all.read(t, lines.Text())
 				}
 				require.NoError(t, cmd.Process.Kill())
@@ -231,7 +231,7 @@ func TestCrash(t *testing.T) {
 				}
 				cmd.Wait()
 				s := open(t, dir)
-				require.Empty(t, temporary(t, dir), "no living process has a file")
+				require.Empty(t, temporary(t, dir), "opening the store must remove the files of the killed process")
 				all.check(t, s)
 				wantWhole(t, dir)
 				for _, ref := range tagsOf(t, s) {
@@ -248,7 +248,7 @@ func TestCrash(t *testing.T) {
 }
 
 // TestTwoProcesses starts two processes that create layouts and push to them at
-// once, while a store of this process reads the layouts.
+// once, while a store of this process does the same and lists all tags.
 func TestTwoProcesses(t *testing.T) {
 	t.Parallel()
 	for kind, dir := range map[string]string{"tree": tempdir.New(t), "layout": emptyLayout(t)} {
@@ -299,7 +299,7 @@ func TestLivingProcessKeepsItsFiles(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			cmd, lines := start(t, dir, "", 0)
-			require.True(t, lines.Scan(), "the process has ended by itself")
+			require.True(t, lines.Scan(), "the process ended before the test killed it")
 			require.Equal(t, "uploading", lines.Text())
 			for range 2 {
 				s := open(t, dir)

@@ -16,7 +16,7 @@ import (
 )
 
 // referrerOf returns the manifest of an index without children that has the
-// subject and the artifact type a/b. Each number gives another digest.
+// subject and the artifact type a/b. The digest depends on the number i.
 func referrerOf(subject digest.Digest, i int) registry.Manifest {
 	content := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"manifests":[],"artifactType":"a/b","annotations":{"number":"%d"},"subject":{"mediaType":%q,"digest":%q,"size":2}}`,
 		indexType, i, indexType, subject)

@@ -56,9 +56,9 @@ func copyAll(t testing.TB, from, to registry.Store, fromRepo, ref, toRepo string
 	return m.Digest
 }
 
-// ours lets the store write the same images and a referrer to a tree, in
-// repository team/app, and to one layout. It returns the directory of team/app
-// and the directory of the layout.
+// ours writes images and a referrer to repository team/app of a tree and of a
+// layout, both by a store of this package. It returns the directory of team/app in
+// the tree, and the directory of the layout.
 func ours(t *testing.T) (tree, one string) {
 	from := open(t, "testdata", layout.ReadOnly())
 	tree, one = t.TempDir(), emptyLayout(t)

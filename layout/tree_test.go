@@ -20,7 +20,7 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// writeLayout makes a layout with one tagged image, in the form of other tools.
+// writeLayout makes a layout with one tagged image, as other tools write it.
 func writeLayout(t testing.TB, dir string, image int, tag string) {
 	m := smallImage(image)
 	writeFile(t, dir, "blobs/sha256/"+m.Digest.Encoded(), string(m.Content))
@@ -98,8 +98,8 @@ func TestPlainDirectoryIsWrittenTo(t *testing.T) {
 }
 
 // In a tree, other programs may create repositories whose directories have the names
-// of the files of a layout. The directory above them cannot become a layout, because
-// they would vanish.
+// of the files of a layout. The store refuses to make the directory above them a
+// layout, because the repositories would then vanish.
 func TestPlainDirectoriesStay(t *testing.T) {
 	t.Parallel()
 	for _, below := range []string{"blobs", "blobs/app", "index.json", "oci-layout/app"} {

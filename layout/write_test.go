@@ -39,7 +39,7 @@ func indexOf(t testing.TB, dir string) (lines []string) {
 	return lines
 }
 
-// short replaces the digest of each small image by the number of the image.
+// short replaces the digest of each small image with the number of the image.
 func short(s string) string {
 	for i := range 5 {
 		s = strings.ReplaceAll(s, string(smallImage(i).Digest), fmt.Sprint(i))
@@ -293,7 +293,7 @@ func TestManifestIsWrittenIfItIsNotThere(t *testing.T) {
 	put(t, s, "app", 0, "v2")
 	after, err := os.Stat(file)
 	require.NoError(t, err)
-	require.True(t, os.SameFile(before, after), "the put replaced an unchanged blob")
+	require.True(t, os.SameFile(before, after), "the push must not replace an unchanged manifest")
 
 	require.NoError(t, os.WriteFile(file, []byte(strings.Repeat("x", len(m.Content))), 0o644))
 	put(t, s, "app", 0, "v3")

@@ -55,12 +55,12 @@ func TestLargeUploadHoldsATenthMoreAtMost(t *testing.T) {
 				require.NoError(t, w.Commit(t.Context(), d))
 				require.NoError(t, w.Close())
 				runtime.ReadMemStats(&after)
-				require.LessOrEqual(t, float64(after.TotalAlloc-before.TotalAlloc), 1.1*size, "allocated from the first byte to the commit")
+				require.LessOrEqual(t, float64(after.TotalAlloc-before.TotalAlloc), 1.1*size, "the upload allocated too many bytes")
 
 				c := s.blobs[d].content
 				require.EqualValues(t, size, c.size)
 				require.LessOrEqual(t, float64(c.held()), 1.1*size)
-				require.LessOrEqual(t, len(c.slabs), size/largeSlab, "slabs")
+				require.LessOrEqual(t, len(c.slabs), size/largeSlab, "the blob has too many slabs")
 			})
 		}
 	}
@@ -77,16 +77,16 @@ func TestSmallBlobHoldsWhatItNeeds(t *testing.T) {
 				_, err := io.Copy(w, &zeros{n: size})
 				require.NoError(t, err)
 				if announced == size && size <= largeSlab {
-					require.LessOrEqual(t, len(w.content.slabs), 1, "slabs")
-					require.Equal(t, size, w.content.held(), "held before the commit")
+					require.LessOrEqual(t, len(w.content.slabs), 1, "the upload has more than one slab")
+					require.Equal(t, size, w.content.held(), "the upload must hold exactly the announced bytes")
 				}
 				if announced < 0 {
-					require.LessOrEqual(t, w.content.held(), max(2*size, minSlab), "held before the commit")
+					require.LessOrEqual(t, w.content.held(), max(2*size, minSlab), "the upload holds too many bytes")
 				}
 				require.NoError(t, w.Commit(t.Context(), "sha256:any"))
 				c := s.blobs["sha256:any"].content
 				require.Equal(t, size, c.size)
-				require.LessOrEqual(t, float64(c.held()), 1.1*float64(size), "held after the commit")
+				require.LessOrEqual(t, float64(c.held()), 1.1*float64(size), "the committed blob holds too many bytes")
 			})
 		}
 	}
@@ -245,7 +245,7 @@ func TestReaderWritesFromWhereTheBytesAre(t *testing.T) {
 
 	n, err = f.(io.WriterTo).WriteTo(&all)
 	require.NoError(t, err)
-	require.Zero(t, n, "at the end")
+	require.Zero(t, n, "WriteTo must write nothing at the end of the blob")
 
 	_, err = f.Seek(1<<20+1, io.SeekStart)
 	require.NoError(t, err)
@@ -255,7 +255,7 @@ func TestReaderWritesFromWhereTheBytesAre(t *testing.T) {
 	require.EqualValues(t, 2<<20, n)
 	at, err := f.Seek(0, io.SeekCurrent)
 	require.NoError(t, err)
-	require.EqualValues(t, 3<<20+1, at, "the reader stands where the error occurred")
+	require.EqualValues(t, 3<<20+1, at, "the reader must stay where the error occurred")
 
 	n, err = f.(io.WriterTo).WriteTo(shortWriter{})
 	require.ErrorIs(t, err, io.ErrShortWrite)
@@ -264,7 +264,7 @@ func TestReaderWritesFromWhereTheBytesAre(t *testing.T) {
 	require.NoError(t, err)
 	n, err = f.(io.WriterTo).WriteTo(&all)
 	require.NoError(t, err)
-	require.Zero(t, n, "beyond the end")
+	require.Zero(t, n, "WriteTo must write nothing beyond the end of the blob")
 }
 
 type shortWriter struct{}

@@ -123,7 +123,7 @@ func TestCloneIsIndependent(t *testing.T) {
 		require.NotEqual(t, before, look(first), name)
 		require.Equal(t, before, look(second), name)
 		require.Equal(t, before, look(b), name)
-		require.NoError(t, change(second), "%s after a clone has done so", name)
+		require.NoError(t, change(second), "%s fails after the same change in another clone", name)
 		require.Equal(t, look(first), look(second), name)
 	}
 
@@ -262,7 +262,7 @@ func TestSubjectOfAManifestMayChange(t *testing.T) {
 			for range s.Referrers(ctx, "app", d, "") {
 				count++
 			}
-			require.Equal(t, d == subject && d != "", count == 1, "referrers of %q after a change to %q", d, subject)
+			require.Equal(t, d == subject && d != "", count == 1, "the referrers of %q are wrong after the subject changed to %q", d, subject)
 		}
 	}
 	require.NoError(t, s.DeleteManifest(ctx, "app", m.Digest))

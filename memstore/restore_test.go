@@ -47,9 +47,9 @@ func TestRestore(t *testing.T) {
 	require.True(t, has("team/app", old))
 	require.Equal(t, newManifest(0).Digest, tag("team/app"))
 	require.False(t, has("team/new", digest.FromString("new")))
-	require.True(t, has("kept", fresh), "a repository that does not match stays")
+	require.True(t, has("kept", fresh), "Restore must keep a repository that does not match")
 	require.NoError(t, inFlight.Commit(ctx, digest.FromString("late")))
-	require.True(t, has("team/app", digest.FromString("late")), "an upload goes on")
+	require.True(t, has("team/app", digest.FromString("late")), "an upload must continue after Restore")
 
 	change()
 	s.Restore(before, nil)
@@ -69,7 +69,7 @@ func TestRestore(t *testing.T) {
 
 	s.Restore(New(), nil)
 	for repo := range s.Repositories(ctx, "") {
-		t.Errorf("%s is left", repo)
+		t.Errorf("Restore kept repository %s", repo)
 	}
 	push(t, s, "again", []byte("x"))
 	New().Restore(before, nil)

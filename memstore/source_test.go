@@ -105,7 +105,7 @@ func TestBlobThatIsThereGoesBeforeASource(t *testing.T) {
 	require.Equal(t, []byte("content"), readBlob(t, s, "other", d))
 	require.Zero(t, c.read)
 
-	// If the store first has a blob with a source, it discards the same bytes when
+	// If the store already has a blob with a source, it discards the same bytes when
 	// a client pushes them.
 	zeros := make([]byte, 5)
 	s.PutBlob("app", digest.FromBytes(zeros), 5, c)

@@ -52,7 +52,7 @@ func read(t testing.TB, archive []byte) (*FS, error) {
 	return New(bytes.NewReader(archive), int64(len(archive)))
 }
 
-// The files of the smallest layout.
+// marker and index are the files of the smallest layout.
 var (
 	marker = file("oci-layout", `{"imageLayoutVersion":"1.0.0"}`)
 	index  = file("index.json", `{"schemaVersion":2,"manifests":[]}`)
@@ -282,7 +282,7 @@ func FuzzNew(f *testing.F) {
 			}
 			content, err := fs.ReadFile(a, name)
 			if info, _ := d.Info(); err == nil && info.Size() != int64(len(content)) {
-				t.Errorf("%s has %d bytes, and its size is %d", name, len(content), info.Size())
+				t.Errorf("%s has %d bytes, but its size is %d", name, len(content), info.Size())
 			}
 			read += int64(len(content))
 			return err

@@ -52,10 +52,10 @@ func (p *pair) check(t testing.TB, after ...string) {
 	}
 	last := ""
 	for i, b := range p.m.list.blocks {
-		require.NotEmpty(t, b.entries, "block %d", i)
-		require.LessOrEqual(t, len(b.entries), blockSize, "block %d", i)
+		require.NotEmpty(t, b.entries, "block %d is empty", i)
+		require.LessOrEqual(t, len(b.entries), blockSize, "block %d has too many keys", i)
 		if i > 0 {
-			require.Less(t, last, b.entries[0].key, "block %d", i)
+			require.Less(t, last, b.entries[0].key, "block %d does not sort after the one before it", i)
 		}
 		last = b.entries[len(b.entries)-1].key
 	}

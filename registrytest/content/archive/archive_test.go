@@ -38,7 +38,8 @@ var stores = map[string]func(t *testing.T) registry.Store{
 	"overlay": func(t *testing.T) registry.Store { return overlay.New(memstore.New(), memstore.New()) },
 }
 
-// layoutOf returns the files of a layout with the content, by its references.
+// layoutOf returns the files of a layout with the content. The keys of all are the
+// references.
 func layoutOf(t *testing.T, all map[string]content.Content) fstest.MapFS {
 	t.Helper()
 	dir := t.TempDir()
@@ -62,7 +63,7 @@ func layoutOf(t *testing.T, all map[string]content.Content) fstest.MapFS {
 	return files
 }
 
-// saved returns the files of docker save of an image.
+// saved returns the files that docker save writes for an image with the tags.
 func saved(t *testing.T, c content.Content, tags ...string) fstest.MapFS {
 	t.Helper()
 	files := fstest.MapFS{}
@@ -251,7 +252,7 @@ func TestTruncatedArchives(t *testing.T) {
 	}
 }
 
-// full is a store without room for blobs.
+// full is a store that refuses all uploads of blobs.
 type full struct{ registry.Store }
 
 func (full) CreateBlob(context.Context, string, int64) (registry.BlobWriter, error) {
@@ -260,7 +261,7 @@ func (full) CreateBlob(context.Context, string, int64) (registry.BlobWriter, err
 
 var errFull = errors.New("the disk is full")
 
-// If the store fails to take a blob, it gets no tag of the image.
+// If the store refuses a blob of an image, Import does not push the image's tag.
 func TestStoreThatFails(t *testing.T) {
 	t.Parallel()
 	s := full{memstore.New()}

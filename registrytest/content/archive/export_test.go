@@ -42,13 +42,13 @@ func TestExport(t *testing.T) {
 			var b bytes.Buffer
 			require.ErrorIs(t, archive.Export(canceled, &b, s), context.Canceled)
 			require.ErrorContains(t, archive.Export(t.Context(), &b, s, "none"), "exporting: ")
-			require.Zero(t, b.Len(), "nothing is written if there is an error")
+			require.Zero(t, b.Len(), "Export must write nothing if it cannot read the store")
 			require.ErrorContains(t, archive.Export(t.Context(), noRoom{}, s), "exporting: no room")
 		})
 	}
 }
 
-// noRoom is a writer without room.
+// noRoom is a writer that always fails.
 type noRoom struct{}
 
 func (noRoom) Write([]byte) (int, error) { return 0, errors.New("no room") }

@@ -49,9 +49,9 @@ func TestImportFrom(t *testing.T) {
 		s := memstore.New()
 		_, err := archive.ImportFrom(t.Context(), s, strings.NewReader(broken), size)
 		require.Error(t, err, "%.20q", broken)
-		require.NotContains(t, err.Error(), os.TempDir(), "the temporary file means nothing to the caller")
+		require.NotContains(t, err.Error(), os.TempDir(), "the error must not name the temporary file")
 		for repo := range s.Repositories(t.Context(), "") {
-			t.Error(repo)
+			t.Errorf("a failed import left repository %s", repo)
 		}
 	}
 	_, err = archive.ImportFrom(t.Context(), memstore.New(), bytes.NewReader(make([]byte, 10)), 1<<20)
@@ -74,7 +74,7 @@ func FuzzImportFrom(f *testing.F) {
 			return
 		}
 		for repo := range s.Repositories(t.Context(), "") {
-			t.Error(repo)
+			t.Errorf("a failed import left repository %s", repo)
 		}
 	})
 }
