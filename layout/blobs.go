@@ -26,7 +26,7 @@ func (l *imageLayout) blobFile(repo string, d digest.Digest) (string, error) {
 }
 
 // isOnlyManifest reports whether the layout has a manifest with the digest and
-// this store has not received a blob with the digest. It does not check
+// this store did not receive a blob with the digest. It does not check
 // index.json for changes, because that would cost one more stat for each blob.
 func (l *imageLayout) isOnlyManifest(d digest.Digest) bool {
 	l.mu.RLock()

@@ -25,7 +25,7 @@ func indexText(entries ...string) string {
 	return `{"schemaVersion":2,"manifests":[` + strings.Join(entries, ",") + `]}`
 }
 
-// TestChangesAreNoticed replaces index.json just after a store has read it. The
+// TestChangesAreNoticed replaces index.json just after a store read it. The
 // next request sees the new content.
 func TestChangesAreNoticed(t *testing.T) {
 	t.Parallel()
@@ -92,8 +92,8 @@ func TestChangesAtTheSameTimeAreNoticed(t *testing.T) {
 	}
 }
 
-// TestIndexIsBeingWritten reads an index.json while another tool has written
-// only the first half. The store reads the file again until it is valid. The
+// TestIndexIsBeingWritten reads an index.json that another tool is still writing:
+// the file has only the first half. The store reads the file again until it is valid. The
 // test runs in a synctest bubble, where waiting takes no time.
 func TestIndexIsBeingWritten(t *testing.T) {
 	t.Parallel()
@@ -127,7 +127,7 @@ func TestLayoutsComeAndGo(t *testing.T) {
 		_, err := s.StatBlob(t.Context(), "team/app", d)
 		wantNotExist(t, err)
 
-		// After another program has removed the directory, the next push creates the
+		// After another program removed the directory, the next push creates the
 		// layout again.
 		d = pushBlob(t, s, "team/app", "other")
 		require.Equal(t, []string{"team/app"}, tagsOf(t, s))
@@ -153,7 +153,7 @@ func TestDirectoryIsReplaced(t *testing.T) {
 	wantNotExist(t, err)
 }
 
-// TestIndexBreaksLater makes index.json invalid after the store has read it.
+// TestIndexBreaksLater makes index.json invalid after the store read it.
 // Requests fail with an error that names the file, and the store does not
 // overwrite it.
 func TestIndexBreaksLater(t *testing.T) {

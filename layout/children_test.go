@@ -81,7 +81,7 @@ func TestHugeChildIsNoManifest(t *testing.T) {
 }
 
 // A child of a manifest of unknown media type is not a manifest of the
-// repository, before and after a list of referrers has read all manifests.
+// repository, before and after a list of referrers read all manifests.
 func TestChildrenOfUnknownTypesAreNoManifests(t *testing.T) {
 	t.Parallel()
 	child := smallImage(0)

@@ -224,7 +224,7 @@ func TestBatchKeepsItsOrder(t *testing.T) {
 }
 
 // TestOwnIndexIsNotReadBack checks that a store does not read back an index.json
-// that it has written itself.
+// that it wrote itself.
 func TestOwnIndexIsNotReadBack(t *testing.T) {
 	t.Parallel()
 	s, _ := openTree(t)

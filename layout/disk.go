@@ -149,7 +149,7 @@ func (d *disk) checkLinks(dir string) error {
 	}
 	open := d.FS.Open
 	if d.isDirectory(path.Dir(dir)) && d.isDirectory(dir) {
-		open = d.openDir // The directory is no link that leads out.
+		open = d.openDir // The directory is not a link that leads out.
 	}
 	f, err := open(dir)
 	if errors.Is(err, fs.ErrNotExist) {

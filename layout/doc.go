@@ -133,7 +133,7 @@
 // request, the store that took the push adds the lost entries to the file again.
 // For this, it remembers its last 256 writes for ten minutes, on file systems
 // whose modification times are exact to 100 ns. It does not repeat deletions. If
-// the new file lacks entries and has no new one, the tool has deleted them.
+// the new file lacks entries and has no new one, the tool deleted them.
 //
 // Some tools read less than a registry may hold. Skopeo 1.9, podman 4.3 and
 // umoci do not read Docker media types in index.json. Regctl finds referrers

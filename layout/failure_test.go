@@ -63,8 +63,8 @@ func TestDeleteBeforePutOfABatch(t *testing.T) {
 	}
 }
 
-// If a write fails after it has replaced index.json, the store keeps the
-// manifest that the new index.json names.
+// If a write fails after it replaced index.json, the store keeps the manifest
+// that the new index.json names.
 func TestFailureAfterIndexWasReplaced(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -215,7 +215,7 @@ func TestOwnPushesAreNoImages(t *testing.T) {
 }
 
 // A list of repositories reads the index of each layout below a host. The store
-// does not keep the index of a layout that is no image of the Buildpacks
+// does not keep the index of a layout that is not an image of the Buildpacks
 // lifecycle.
 func TestListOfRepositoriesKeepsNoIndexes(t *testing.T) {
 	t.Parallel()

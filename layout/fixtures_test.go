@@ -28,7 +28,7 @@ import (
 //go:embed testdata
 var testdata embed.FS
 
-// Digests of the content in testdata, which other tools have written: see
+// Digests of the content in testdata, which other tools wrote: see
 // testdata/README.md.
 const (
 	amd64    = digest.Digest("sha256:cbe7e3997abf3ea67ae7ae4d2ff0368ea9dc4991cea7d1b7d7ed6e6760d4ce0f")

@@ -80,7 +80,7 @@ func FuzzForeignIndex(f *testing.F) {
 			require.NoError(t, err)
 			for tag, d := range after {
 				if before[tag] == "" && d == digest.FromString(pushed) {
-					before[tag] = d // The push has added the manifest that this tag already named.
+					before[tag] = d // The push added the manifest that this tag already named.
 				}
 			}
 			require.Equal(t, before, after)

@@ -42,7 +42,7 @@ type index struct {
 	settled atomic.Bool
 	text    string
 
-	// merged is set if the index has entries that another tool has removed from
+	// merged is set if the index has entries that another tool removed from
 	// index.json. See merge.
 	merged bool
 

@@ -12,7 +12,7 @@ import (
 // calls, the store looks up a known file by its path first. If a directory was
 // replaced by a link, the path may lead out of the directory that was opened.
 // The result therefore counts only if it is the same unchanged file that the
-// store has found through the root before. Otherwise, the store looks up the
+// store found through the root before. Otherwise, the store looks up the
 // file through the root.
 //
 // This saves 8 of 14 system calls of a GET request for a manifest in a tree, 6

@@ -56,7 +56,7 @@ type imageLayout struct {
 	mu    sync.RWMutex
 	facts map[manifestID]*facts
 
-	// pushed holds the blobs that this store has put into the layout. It tells
+	// pushed holds the blobs that this store put into the layout. It tells
 	// whether a manifest was also pushed as a blob, and can be read and deleted as
 	// a blob.
 	pushed map[digest.Digest]struct{}
@@ -92,9 +92,8 @@ func (l *imageLayout) path(name string) string {
 	return l.dir + "/" + name
 }
 
-// resolve returns the repository and tag of an entry whose name is r: without a
-// repository in the name, and always in a tree, the repository is the default
-// repository.
+// resolve returns the repository and tag of an entry whose name is r. If r has no
+// repository, or the layout is in a tree, the repository is l.name.
 func (l *imageLayout) resolve(r reference) reference {
 	if l.tree || r.repo == "" {
 		return reference{repo: l.name, tag: r.tag}
@@ -171,7 +170,7 @@ func (l *imageLayout) unchanged() *index {
 	return nil
 }
 
-// known returns the index that the store has read from or written to the present
+// known returns the index that the store read from or wrote to the present
 // index.json, or nil if it must read the file.
 func (l *imageLayout) known() *index {
 	if l.cur.Load() == nil && l.next.Load() == nil {

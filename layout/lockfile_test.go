@@ -134,7 +134,7 @@ func TestWaitingForALockKeepsDirectories(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			var unlock func()
-			// The other store takes the lock after the first store has found no
+			// The other store takes the lock after the first store found no
 			// directory.
 			s.disk.root = opening{s.disk.root, func(name string) {
 				if name != "team/app" && name != "team/app/"+tempDir+lockSuffix || unlock != nil {

@@ -65,7 +65,7 @@ func (f *manifestFile) publish() (err error) {
 	return err
 }
 
-// unpublish removes the file that publish created, because the write has failed.
+// unpublish removes the file that publish created, because the write failed.
 // It keeps the file if an entry of index.json names it, or if it was pushed as a
 // blob in the meantime. The caller holds the lock on the layout.
 func (f *manifestFile) unpublish() {

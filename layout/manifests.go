@@ -262,7 +262,7 @@ func (l *imageLayout) checkRemovable(ctx context.Context, x *index, repo string,
 	return l.checkUnused(ctx, x, repo, d)
 }
 
-// removeManifest removes the file of a manifest that a repository has deleted,
+// removeManifest removes the file of a manifest that a repository deleted,
 // unless the file must stay.
 func (l *imageLayout) removeManifest(ctx context.Context, dr *draft, repo string, d digest.Digest) error {
 	r, ok := dr.repos.Get(repo)

@@ -67,7 +67,7 @@ func TestWrittenIndexIsFreed(t *testing.T) {
 }
 
 // TestReplacedIndexIsFreed replaces index.json many times, and keeps the
-// descriptors, manifests and names that the store has returned for each version.
+// descriptors, manifests and names that the store returned for each version.
 // These values must not keep the text of index.json in memory.
 func TestReplacedIndexIsFreed(t *testing.T) {
 	// Not parallel: the test measures memory.

@@ -22,13 +22,13 @@ const (
 	maxAge     = 10 * time.Minute
 )
 
-// A change holds the entries that one write has added to index.json.
+// A change holds the entries that one write added to index.json.
 type change struct {
 	at   time.Time
 	puts []added
 }
 
-// An added is an entry that a draft has added.
+// An added is an entry that a draft added.
 type added struct {
 	*entry
 	before digest.Digest // the digest that the tag named before the draft, or ""
@@ -49,7 +49,7 @@ func mark(t time.Time) time.Time {
 	return t.Add(-markRest).Truncate(markStep).Add(markRest)
 }
 
-// isMarked reports whether a store, and not another tool, has written the file.
+// isMarked reports whether a store, and not another tool, wrote the file.
 func isMarked(info fs.FileInfo) bool {
 	return mark(info.ModTime()).Equal(info.ModTime())
 }
@@ -72,7 +72,7 @@ func (d *draft) note(e *entry) {
 	}
 }
 
-// remember keeps the entries that a published draft has added, as the latest of
+// remember keeps the entries that a published draft added, as the latest of
 // the remembered changes. The caller holds l.loading.
 func (l *imageLayout) remember(puts []added) {
 	if len(puts) == 0 {
@@ -85,7 +85,7 @@ func (l *imageLayout) remember(puts []added) {
 }
 
 // forget removes entries from the remembered changes if x, which another program
-// has written, no longer has them. The caller holds l.loading.
+// wrote, no longer has them. The caller holds l.loading.
 func (l *imageLayout) forget(x *index) {
 	for i := range l.changes {
 		c := &l.changes[i]
@@ -95,8 +95,8 @@ func (l *imageLayout) forget(x *index) {
 }
 
 // merge returns the index x with the acknowledged entries of cur that another
-// tool has overwritten. The index x was read from the file that another program
-// has written since cur. The caller holds l.loading.
+// tool has overwritten. The store read x from the file that another program wrote
+// after cur. The caller holds l.loading.
 func (l *imageLayout) merge(cur, x *index, file fs.FileInfo) *index {
 	var lost []*entry
 	if cur != nil && !isMarked(file) {

@@ -16,7 +16,7 @@ func overwrite(t *testing.T, dir, text string) {
 	require.NoError(t, os.Rename(temp, filepath.Join(dir, "index.json")))
 }
 
-// TestStaleWriter replaces index.json like a tool that has read the file before
+// TestStaleWriter replaces index.json like a tool that read the file before
 // a push. The store restores the pushed entries only if the tool cannot have
 // seen them.
 func TestStaleWriter(t *testing.T) {
@@ -34,9 +34,9 @@ func TestStaleWriter(t *testing.T) {
 		{"a push without a tag", []string{""}, "", []string{entryText(0, "v0"), entryText(4, "v4")}, []string{"0 v0", "4 v4", "1"}},
 		{"a moved tag", []string{"v0"}, "", []string{entryText(0, "v0"), entryText(4, "v4")}, []string{"0", "4 v4", "1 v0"}},
 		{"a tag that was moved twice", []string{"v0", "v0"}, "", []string{entryText(0, "v0"), entryText(4, "v4")}, []string{"0", "4 v4", "1", "2 v0"}},
-		{"a tag that both have moved", []string{"v0"}, "", []string{entryText(4, "v0")}, []string{"4 v0"}},
+		{"a tag that both moved", []string{"v0"}, "", []string{entryText(4, "v0")}, []string{"4 v0"}},
 		{"a deleted tag stays deleted", []string{"v1", "v2"}, "v1", []string{entryText(0, "v0"), entryText(4, "v4")}, []string{"0 v0", "4 v4", "1", "2 v2"}},
-		{"a deletion is none", []string{"v1"}, "", []string{entryText(0, "v0")}, []string{"0 v0"}},
+		{"a list without new entries is a deletion", []string{"v1"}, "", []string{entryText(0, "v0")}, []string{"0 v0"}},
 		{"a deletion of an older tag", []string{"v1", "v2"}, "", []string{entryText(0, "v0"), entryText(2, "v2"), entryText(4, "v4")}, []string{"0 v0", "2 v2", "4 v4"}},
 		{"a new name for the image", []string{"v1"}, "", []string{entryText(0, "v0"), entryText(1, "v4")}, []string{"0 v0", "1 v4"}},
 		{"another layout", []string{"v1"}, "", []string{entryText(4, "v4")}, []string{"4 v4"}},

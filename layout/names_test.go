@@ -159,7 +159,7 @@ func TestUntaggedManifestsAreListed(t *testing.T) {
 }
 
 // The option Tag gives a tag to the only image of a layout that crane pull
-// --format oci, ko, rules_oci or the Buildpacks lifecycle has written without a
+// --format oci, ko, rules_oci or the Buildpacks lifecycle wrote without a
 // name.
 func TestOnlyImageGetsATag(t *testing.T) {
 	t.Parallel()

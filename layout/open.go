@@ -55,7 +55,7 @@ func Tag(tag string) Option {
 // (distribution spec, Referrers Tag Schema). Tools such as regctl find referrers in a
 // layout only by this tag. Each push or deletion of a manifest with a subject
 // updates the tag. The store does not change a tag that a client or another tool
-// has set.
+// set.
 func ReferrersTags() Option {
 	return func(o *options) { o.referrersTags = true }
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// A named pipe is at the path of a manifest. Opening it would wait for a writer.
-// A push replaces it without waiting.
+// If a named pipe is at the path of a manifest, a push replaces the pipe. It does
+// not open the pipe, which would wait for a writer.
 func TestManifestReplacesANonFile(t *testing.T) {
 	t.Parallel()
 	dir := emptyLayout(t)

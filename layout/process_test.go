@@ -26,7 +26,7 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// TestMain runs the function pusher instead of the tests if a test has started
+// TestMain runs the function pusher instead of the tests if a test started
 // this process.
 func TestMain(m *testing.M) {
 	if args := os.Getenv("LAYOUT_TEST_PUSH"); args != "" {
@@ -144,8 +144,8 @@ func pushOne(s registry.Store, repo, name string, i int) error {
 	return nil
 }
 
-// acknowledged holds the content that other processes have pushed and the store
-// has acknowledged.
+// acknowledged holds the content that other processes pushed and the store
+// acknowledged.
 type acknowledged struct {
 	blobs, manifests map[string][]digest.Digest // by repository
 	tags             map[string]digest.Digest   // by repository:tag; "" if deleted

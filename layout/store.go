@@ -217,7 +217,7 @@ func (s *Store) Repositories(ctx context.Context, after string) iter.Seq2[string
 // so a damaged blob is missing for HEAD requests too. To verify a blob, the
 // store reads and hashes the whole file once, and keeps the result until the
 // size, the modification time or the identity of the file changes. It does not
-// read back a blob that it has received itself, unless the file system cannot
+// read back a blob that it received itself, unless the file system cannot
 // store exact modification times.
 func (s *Store) StatBlob(ctx context.Context, repo string, d digest.Digest) (int64, error) {
 	return read(s, repo, func(l *imageLayout) (int64, error) { return l.statBlob(ctx, repo, d) })

@@ -42,7 +42,7 @@ func (d *draft) refer(repo string, m ocispec.Descriptor, f *facts, deleted bool)
 
 // tagReferrers writes new lists of referrers for the subjects of the manifests
 // that the draft adds or deletes, and moves the referrers tags to them. It
-// leaves a tag alone that a client or another tool has set. It returns the
+// leaves a tag alone that a client or another tool set. It returns the
 // entries of the lists that the tags no longer name.
 func (l *imageLayout) tagReferrers(d *draft) (old []*entry, err error) {
 	referrals := d.referrals

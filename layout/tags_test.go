@@ -81,7 +81,7 @@ func TestReferrersTags(t *testing.T) {
 			require.Equal(t, []string{"app:v0"}, tagsOf(t, s))
 			require.Equal(t, 1, count())
 
-			// The store does not change a referrers tag that a client has set.
+			// The store does not change a referrers tag that a client set.
 			push(one)
 			put(t, s, "app", 1, tag)
 			push(two)
@@ -89,8 +89,8 @@ func TestReferrersTags(t *testing.T) {
 			wantReferrers(t, s, "app", subject, one.Digest, two.Digest)
 			require.Equal(t, []string{"app:" + tag, "app:v0"}, tagsOf(t, s))
 
-			// The store does not change a list of referrers that a client has pushed
-			// itself.
+			// The store does not change a list of referrers that a client
+			// pushed.
 			require.NoError(t, s.DeleteTag(ctx, "app", tag))
 			push(one)
 			m, err := s.GetManifest(ctx, "app", tag)

@@ -46,7 +46,7 @@ type temps struct {
 	locked bool
 	closed bool
 
-	// seen is whether the store has found or created the temporary directory.
+	// seen is whether the store found or created the temporary directory.
 	seen bool
 }
 

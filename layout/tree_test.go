@@ -146,13 +146,13 @@ func TestOpen(t *testing.T) {
 		wantErr string
 	}{
 		{"empty", map[string]string{}, ""},
-		{"what begins with a dot is nothing", map[string]string{".gitkeep": "", ".git/config": ""}, ""},
+		{"names that begin with a dot do not count", map[string]string{".gitkeep": "", ".git/config": ""}, ""},
 		{"layout deep down", map[string]string{"README": "", "a/b/c/oci-layout": "{}"}, ""},
 		{"tree after a crash", map[string]string{".ocireg/1": "", "a/blobs/sha256/x": "", "a/index.json": "{}"}, ""},
 		{"files", map[string]string{"README": ""}, "it is not an OCI image layout and contains none"},
 		{"index.json alone", map[string]string{"index.json": `{"schemaVersion":2}`}, "it is not an OCI image layout and contains none"},
 		{"directories", map[string]string{"a/b/README": ""}, "it is not an OCI image layout and contains none"},
-		{"layout where none is looked for", map[string]string{".a/oci-layout": "{}", "B/oci-layout": "{}"}, "it is not an OCI image layout and contains none"},
+		{"layouts where Open does not look", map[string]string{".a/oci-layout": "{}", "B/oci-layout": "{}"}, "it is not an OCI image layout and contains none"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -27,9 +27,9 @@ func (d *disk) checkUsable(repo, dir string) error {
 	return registry.Errorf(registry.CodeNameInvalid, "repository %s cannot be stored: %v", repo, err)
 }
 
-// checkFree returns an error if a directory, which is no layout, has directories of
-// other programs with the names of the files of a layout. If the directory became
-// a layout, the repositories there would vanish.
+// checkFree returns an error if a directory, which is not a layout, has
+// directories of other programs with the names of the files of a layout. If the
+// directory became a layout, the repositories there would vanish.
 func (d *disk) checkFree(dir string) error {
 	for _, name := range []string{markerFile, indexFile, blobsDir} {
 		reserved := join(dir, name)

@@ -225,7 +225,7 @@ func (l *imageLayout) lead(batch []*write) {
 	finish(batch, err)
 }
 
-// applyAlone makes one write of a batch that has failed as a whole.
+// applyAlone makes one write of a batch that failed as a whole.
 func (l *imageLayout) applyAlone(w *write) error {
 	err := l.applyAgain([]*write{w})
 	if err == nil {
@@ -255,8 +255,8 @@ func (l *imageLayout) applyAgain(batch []*write) (err error) {
 	return err
 }
 
-// errOverwritten means that another program has replaced index.json since the
-// store read it.
+// errOverwritten means that another program replaced index.json after the store
+// read it.
 var errOverwritten = errors.New("another program keeps replacing index.json")
 
 // apply makes the writes of a batch in a draft of index.json and publishes the

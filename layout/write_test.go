@@ -63,7 +63,7 @@ func TestIndexSays(t *testing.T) {
 	docker := tag("3") + `,"io.containerd.image.name":"docker.io/library/alpine:3"`
 	for _, test := range []struct {
 		rule    string
-		entries []string // the entries of an index.json that another tool has written
+		entries []string // the entries of an index.json that another tool wrote
 		do      func(t *testing.T, s *layout.Store)
 		want    []string
 	}{
@@ -120,27 +120,27 @@ func TestIndexSays(t *testing.T) {
 			put(t, s, "library/alpine", 1, "3")
 			put(t, s, "library/other", 1, "3")
 		}, []string{"0 docker.io/library/alpine@0", "1 docker.io/library/alpine:4", "2 docker.io/library/alpine@2", "1 docker.io/library/alpine:3", "1 library/other:3"}},
-		{"entries of others stay as they came", []string{entry(0, docker), entry(1, tag("v1")), entry(2, `"a":"b"`)}, func(t *testing.T, s *layout.Store) {
+		{"entries of other tools stay unchanged", []string{entry(0, docker), entry(1, tag("v1")), entry(2, `"a":"b"`)}, func(t *testing.T, s *layout.Store) {
 			put(t, s, "library/alpine", 0, "3")
 			put(t, s, "library/alpine", 0)
 			put(t, s, "app", 1, "v1")
 			put(t, s, "app", 2)
 			put(t, s, "app", 3, "v2")
 		}, []string{"0 docker.io/library/alpine:3 3", "1 v1", "2", "3 v2"}},
-		{"entry that Docker has written loses both names", []string{entry(0, docker)}, func(t *testing.T, s *layout.Store) {
+		{"entry that Docker wrote loses both names", []string{entry(0, docker)}, func(t *testing.T, s *layout.Store) {
 			require.NoError(t, s.DeleteTag(t.Context(), "library/alpine", "3"))
 		}, []string{"0 docker.io/library/alpine@0"}},
-		{"a tag of two entries leaves both", []string{entry(0, tag("v1")), entry(1, tag("v1")), entry(2, tag("app:v1"))}, func(t *testing.T, s *layout.Store) {
+		{"a tag that moves leaves both of its entries", []string{entry(0, tag("v1")), entry(1, tag("v1")), entry(2, tag("app:v1"))}, func(t *testing.T, s *layout.Store) {
 			wantManifestDigest(t, s, "app", "v1", 0)
 			put(t, s, "app", 3, "v1")
 		}, []string{"0", "1", "2", "3 v1"}},
 		{"a tag of two entries is deleted from both", []string{entry(0, tag("v1")), entry(0, tag("v1")), entry(1, tag("v1"))}, func(t *testing.T, s *layout.Store) {
 			require.NoError(t, s.DeleteTag(t.Context(), "app", "v1"))
 		}, []string{"0", "1"}},
-		{"deleting a manifest leaves its tag to no other", []string{entry(2, tag("v1")), entry(0, tag("v1")), entry(1, tag("v1")), entry(3, tag("v2")), entry(2, tag("v2"))}, func(t *testing.T, s *layout.Store) {
+		{"deleting a manifest gives its tag to no other entry", []string{entry(2, tag("v1")), entry(0, tag("v1")), entry(1, tag("v1")), entry(3, tag("v2")), entry(2, tag("v2"))}, func(t *testing.T, s *layout.Store) {
 			require.NoError(t, s.DeleteManifest(t.Context(), "app", smallImage(2).Digest))
 		}, []string{"0", "1", "3 v2"}},
-		{"media type becomes the new one in all entries", nil, func(t *testing.T, s *layout.Store) {
+		{"a new media type replaces the old one in all entries of the repository", nil, func(t *testing.T, s *layout.Store) {
 			put(t, s, "app", 0, "v1", "v2")
 			put(t, s, "other", 0, "v1")
 			m := smallImage(0)
@@ -300,7 +300,7 @@ func TestManifestIsWrittenIfItIsNotThere(t *testing.T) {
 	wantManifest(t, s, "app", "v3", imageType, m.Digest)
 
 	require.NoError(t, s.PutManifest(t.Context(), "app", m, []string{"v4"}, func(string, digest.Digest) error {
-		return os.Remove(file) // removes the file after the store has found it
+		return os.Remove(file) // removes the file after the store found it
 	}))
 	wantManifest(t, s, "app", "v4", imageType, m.Digest)
 

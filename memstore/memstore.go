@@ -135,9 +135,10 @@ func (s *Store) Repositories(ctx context.Context, after string) iter.Seq2[string
 	})
 }
 
-// A listing reads up to firstBatch entries under the first lock, since callers often
-// want only one, and then up to batchSize. Larger batches would make writers wait
-// longer; smaller ones would lock more often.
+// A listing takes the lock for each batch of entries. The first batch has up to
+// firstBatch entries, since callers often want only one, and the others up to
+// batchSize. Larger batches would make writers wait longer; smaller ones would lock
+// more often.
 const (
 	firstBatch = 4
 	batchSize  = 128

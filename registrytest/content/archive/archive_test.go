@@ -169,7 +169,7 @@ func TestImport(t *testing.T) {
 }
 
 // Import returns the reference of an index without a tag, but not those of its
-// images, whichever digest comes first.
+// images, in any order of the digests.
 func TestReferenceOfAnUntaggedIndex(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(6) {
