@@ -38,11 +38,12 @@ type Transport struct {
 	// credentials.
 	OnBehalf http.Header
 
-	// The goroutine that requests credentials or a token holds turn.
+	// Only one goroutine at a time requests credentials or a token. It holds turn,
+	// which once makes.
 	once sync.Once
 	turn chan struct{}
 
-	mu     sync.Mutex
+	mu     sync.Mutex       // guards the fields below
 	last   *challenge       // the last challenge of the registry, or nil
 	tokens map[string]token // tokens by scope
 	login  *Login           // the credentials that Login returned, or nil

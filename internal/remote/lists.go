@@ -56,7 +56,7 @@ const (
 )
 
 // list requests all pages of a list and yields their items, sorted and without
-// duplicates. Each page has a link to the next one.
+// duplicates. Each page except the last has a link to the next one.
 func list[T any](ctx context.Context, s *Store, first, scope string, read func(page []byte) ([]T, error), compare func(a, b T) int) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var all []T
@@ -72,7 +72,7 @@ func list[T any](ctx context.Context, s *Store, first, scope string, read func(p
 				all = append(all, items...)
 			}
 			if err == nil && seen[next] {
-				err = errors.New("the next page that Link names has been read already")
+				err = errors.New("Link names a page that was already read")
 			}
 			if err == nil && len(seen) == maxPages && next != "" {
 				err = fmt.Errorf("the list has more than %d pages", maxPages)

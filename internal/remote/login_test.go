@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// helpers creates credential helpers. The map scripts has the script of each by
-// its name. The directory with the helpers becomes the only one in PATH.
+// helpers creates credential helpers. The argument scripts maps the name of each
+// helper to its script. The directory with the helpers becomes the only one in PATH.
 func helpers(t *testing.T, scripts map[string]string) {
 	t.Helper()
 	if runtime.GOOS == "windows" {
@@ -26,7 +26,8 @@ func helpers(t *testing.T, scripts map[string]string) {
 }
 
 // DockerLogin finds credentials in the file, in a credential helper for the
-// host, and in the helper for all hosts.
+// host, and in the helper for all hosts. If the file is malformed or a helper
+// fails, the error does not show the output of the helper.
 func TestDockerLogin(t *testing.T) {
 	helpers(t, map[string]string{
 		"one":    `read host; [ "$1" = get ] || exit 3; echo "{\"ServerURL\":\"x\",\"Username\":\"one of $host\",\"Secret\":\"s\"}"`,

@@ -19,7 +19,7 @@ func FuzzChallenges(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		for _, c := range parseChallenges([]string{s}) {
 			if c.scheme == "" || !strings.Contains(strings.ToLower(s), c.scheme) {
-				t.Fatalf("%q: scheme %q", s, c.scheme)
+				t.Fatalf("%q: the scheme %q is not in the header", s, c.scheme)
 			}
 		}
 	})
@@ -46,7 +46,7 @@ func FuzzToken(f *testing.F) {
 		now := time.Now()
 		tok, err := parseToken(text, now)
 		if err == nil && (tok.text == "" || strings.ContainsAny(tok.text, "\r\n ") || !tok.expires.After(now)) {
-			t.Fatalf("%q: %+v", text, tok)
+			t.Fatalf("parseToken accepted %q as the token %+v", text, tok)
 		}
 	})
 }
@@ -60,7 +60,7 @@ func FuzzConfig(f *testing.F) {
 			return
 		}
 		if _, key := c.helper("r.test"); key != "r.test" {
-			t.Fatalf("key %q", key)
+			t.Fatalf("helper returned the key %q, want r.test", key)
 		}
 		if login, err := c.login("r.test"); err != nil && login != (Login{}) {
 			t.Fatal("login returned a Login and an error")

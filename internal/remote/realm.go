@@ -83,13 +83,13 @@ func CheckTarget(registry, u *url.URL) error {
 	host, home := u.Hostname(), registry.Hostname()
 	switch {
 	case u.Scheme != "https" && u.Scheme != "http":
-		return fmt.Errorf("the registry leads to a URL with the scheme %.20q", u.Scheme)
+		return fmt.Errorf("the registry points to a URL with the scheme %.20q", u.Scheme)
 	case u.Scheme != "https" && registry.Scheme == "https":
-		return fmt.Errorf("the registry leads from https to %s", Origin(u))
+		return fmt.Errorf("the registry points from https to %s", Origin(u))
 	case internalHost(host) && !internalHost(home):
-		return fmt.Errorf("the registry leads to %s, an address of this machine or its network", Origin(u))
+		return fmt.Errorf("the registry points to %s, an address of this machine or its network", Origin(u))
 	case special(host) && !strings.EqualFold(host, home):
-		return fmt.Errorf("the registry leads to %s, a link-local, unspecified or multicast address", Origin(u))
+		return fmt.Errorf("the registry points to %s, a link-local, unspecified or multicast address", Origin(u))
 	}
 	return nil
 }

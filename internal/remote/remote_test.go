@@ -16,11 +16,11 @@ import (
 	"github.com/ocireg/registry/registrytest/conformance"
 )
 
-// beyond lists the requirements in package conformance that a remote Store does
-// not meet, with the reasons.
+// beyond lists the tests of package conformance that TestStore skips, with the
+// reasons.
 var beyond = map[string]string{
 	"check_and_write_are_one_step":        "the API has no transactions",
-	"manifest_is_of_any_media_type":       "a registry refuses bytes that are no manifest",
+	"manifest_is_of_any_media_type":       "a registry refuses bytes that are not a manifest",
 	"ReadFrom_gives_up_on_a_stuck_reader": "the writer is a file, which does not count empty reads",
 	"many_tags_are_listed":                "each page is a request, so it takes long",
 }
@@ -37,8 +37,8 @@ func TestStore(t *testing.T) {
 	})
 }
 
-// A list continues only at a link with rel="next". A malformed Link field is an
-// error, and not the end of the list.
+// A list continues only at a link with rel="next". If the field Link is malformed,
+// the list ends with an error.
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	for link, want := range map[string]struct {

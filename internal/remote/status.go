@@ -23,14 +23,14 @@ type StatusError struct {
 	Status     int
 	Code       registry.Code // the first error code in the body, or ""
 	Text       string        // the beginning of the body
-	RetryAfter string        // value of the header field Retry-After, or ""
+	RetryAfter string        // value of the header field Retry-After, or "" if it is missing or malformed
 
 	// Elsewhere reports whether the response is from another host, to which the
 	// registry redirected the request.
 	Elsewhere bool
 }
 
-// maxErrorText is the number of bytes of an error response that are read.
+// maxErrorText limits the number of bytes that are read of an error response.
 const maxErrorText = 8 << 10
 
 func newStatusError(resp *http.Response) *StatusError {

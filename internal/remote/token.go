@@ -32,7 +32,7 @@ func (l Login) basic() string {
 const (
 	maxTokenResponse = 1 << 20
 	tokenLife        = time.Minute      // if the response has no expires_in (Docker's token specification)
-	tokenMargin      = 10 * time.Second // the client drops a token this long before the token expires
+	tokenMargin      = 10 * time.Second // the client drops a token at most this long before the token expires
 	maxTokenLife     = 24 * time.Hour
 	dialTime         = 30 * time.Second
 )
@@ -184,13 +184,13 @@ func guardedDialer(registry *url.URL, permits func(ip, home netip.Addr) bool) *n
 			permitted = permitted && permits(plain(at.Addr()), plain(home))
 		}
 		if !permitted {
-			return fmt.Errorf("its host leads to %s, an address of this machine or its network", at.Addr())
+			return fmt.Errorf("its host resolves to %s, an address of this machine or its network", at.Addr())
 		}
 		return nil
 	}}
 }
 
-// readAll returns all bytes of a reader, or an error if they are more than limit.
+// readAll returns all bytes of a reader, or an error if there are more than limit.
 func readAll(from io.Reader, limit int64) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(from, limit+1))
 	if err == nil && int64(len(text)) > limit {

@@ -10,12 +10,12 @@ import (
 // An aheadBody is the body of a request whose beginning may have been read ahead.
 type aheadBody struct {
 	io.ReadCloser
-	rest []byte // bytes that were read ahead and not yet by the operation
+	rest []byte // bytes that were read ahead and that the operation has not read yet
 	err  error  // the error of reading ahead, or nil
 }
 
-// bodyUnder returns the body of the request below the filters that rules have added. A
-// wait reads ahead there, because the effects on the body come after all waits.
+// bodyUnder returns the body of the request without the filters of rules. A wait reads
+// this body ahead, because the effects of the filters come after all waits.
 func bodyUnder(r *registry.Request) *aheadBody {
 	for at := &r.Body; ; {
 		switch b := (*at).(type) {

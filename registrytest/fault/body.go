@@ -118,7 +118,7 @@ func (p *part) changeBody(b Body) error {
 // shapes lists the shapes of errors. Spec is the first.
 var shapes = []Body{Spec, NoCode, Bare, Plain, HTML, Broken, Empty}
 
-// encoders has, for each encoding, a function that returns a writer of it.
+// encoders maps each encoding to a function that returns a writer that encodes.
 var encoders = map[Body]func(io.Writer) io.WriteCloser{
 	Gzip:       func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) },
 	Deflate:    func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) }, // RFC 9110, section 8.4.1.2
@@ -126,7 +126,7 @@ var encoders = map[Body]func(io.Writer) io.WriteCloser{
 	Zstd:       func(w io.Writer) io.WriteCloser { return &zstdWriter{to: w} },
 }
 
-// newRawDeflate returns a writer of deflate without the zlib format. Some servers
+// newRawDeflate returns a writer that deflates without the zlib format. Some servers
 // send this form, although RFC 9110, section 8.4.1.2, forbids it.
 func newRawDeflate(w io.Writer) io.WriteCloser {
 	// NewWriter fails only for a level that does not exist.
@@ -151,7 +151,7 @@ var bodyWords = vocabulary{
 	{"body", text(func(r Rule, b string) Rule { return r.Body(Body(b)) })},
 }
 
-// changeStatus replaces the status of the operation's response by that of the rule,
+// changeStatus replaces the status of the operation's response with that of the rule,
 // for [Own].
 func (p *plan) changeStatus(h *hit) {
 	p.headers = append(p.headers, func(status int, _ http.Header) int {

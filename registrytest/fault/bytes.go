@@ -45,7 +45,7 @@ type filter func(offset int64, b []byte) ([]byte, error)
 
 // A position tells a filter where to act.
 type position struct {
-	at    func() int64 // returns the offset of the byte, or -1 if the body has no such byte
+	at    func() int64 // returns the offset of the byte, or -1 if it is not known
 	pause func(d time.Duration) error
 	met   func() // to be called by the filter when it acts
 }
@@ -84,7 +84,7 @@ func (p *plan) filter(n int64, maker filterMaker, h *hit) {
 }
 
 // fromStart returns the offset of byte n of a body with this length. A negative n
-// counts from the end, and then the offset is -1 if the length is not known.
+// counts from the end, at most to byte 0; its offset is -1 if the length is unknown.
 func fromStart(n, length int64) int64 {
 	switch {
 	case n >= 0:
@@ -141,7 +141,7 @@ type filterReader struct {
 	plan   *plan
 	filter filter
 	offset int64
-	read   []byte // bytes that were read and not yet filtered
+	read   []byte // bytes that were read and are not filtered yet
 	err    error  // the error of reading the body
 	end    error  // the error that ends the filtered body
 }

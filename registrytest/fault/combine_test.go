@@ -112,8 +112,8 @@ func TestAllRules(t *testing.T) {
 	require.Equal(t, []string{"get-blob optional: 0", "ping add-header=X:y: 3"}, list())
 }
 
-// A Content-Length that lies comes after the changes of the header by other rules, in
-// any order of the rules, and is not the size of the body to other rules.
+// ContentLength takes effect after the other rules have changed the header, in any order
+// of the rules. The other rules still get the true size of the body.
 func TestLieOfLengthOfAnotherRule(t *testing.T) {
 	t.Parallel()
 	const lie, other, last = "ping content-length=+5", "ping body=text:other", "ping corrupt=-1"
@@ -137,7 +137,7 @@ func TestLieOfLengthOfAnotherRule(t *testing.T) {
 	}
 }
 
-// A rule with {state} compares the state that the client has sent, even if another rule
+// A rule with {state} compares the state that the client sent, even if another rule
 // ignores it.
 func TestStateThatAnotherRuleIgnores(t *testing.T) {
 	t.Parallel()

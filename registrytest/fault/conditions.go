@@ -25,7 +25,7 @@ type condition struct {
 	word string // the word as text, such as "tag=v1"
 	met  func(*registry.Request) bool
 
-	patterns []string               // the patterns that a value of the request must match, or nil
+	patterns []string               // one of them must match a value of the request; nil for other conditions
 	ops      func(registry.Op) bool // whether requests for an operation can meet the condition; nil if all can
 }
 
@@ -115,8 +115,8 @@ func (r Rule) User(patterns ...string) Rule {
 	return matching(r, "user", patterns, "", nil, userOf)
 }
 
-// Conn limits the rule to requests on the n-th connection to the server, from
-// 1, or on any of several connections.
+// Conn limits the rule to requests on the n-th connection to the server, counted
+// from 1, or on any of several connections.
 func (r Rule) Conn(n ...int) Rule {
 	var err error
 	switch {

@@ -193,7 +193,7 @@ func TestWaitsOfSeveralRules(t *testing.T) {
 	}
 }
 
-// The operation gets the bytes of the body that a waiting fault has read ahead.
+// The operation gets the whole body, with the bytes that a waiting fault read ahead.
 func TestWaitKeepsTheBody(t *testing.T) {
 	t.Parallel()
 	for _, rule := range []string{

@@ -176,7 +176,7 @@ func unzstd(t *testing.T, frame []byte) (content []byte) {
 	for frame = frame[6:]; ; {
 		header := int(frame[0]) | int(frame[1])<<8 | int(frame[2])<<16
 		last, kind, size := header&1, header>>1&3, header>>3
-		require.Zero(t, kind, "raw block")
+		require.Zero(t, kind, "a block is not compressed")
 		require.LessOrEqual(t, size, fault.MaxZstdBlock)
 		content = append(content, frame[3:3+size]...)
 		if frame = frame[3+size:]; last == 1 {

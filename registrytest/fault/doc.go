@@ -4,7 +4,7 @@
 //	reg.Fault(t, fault.On(registry.GetBlob).Times(2).Status(503).RetryAfter(time.Second))
 //
 // A [Rule] describes a fault. It has a text form, which [Rule.String] returns and
-// [Parse] reads. Package inject has the rules of one registry, and applies them to its
+// [Parse] reads. Package inject holds the rules of a registry, and applies them to its
 // requests.
 //
 // Each word of the text form is a method of Rule. To add a word, write the method and

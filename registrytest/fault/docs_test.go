@@ -155,12 +155,12 @@ func (s *faultServer) tryRow(row faultRow, want string) {
 	require.Empty(s.t, fault.Problem(s.t, in))
 }
 
-// requireQuiet requires that net/http has not logged anything about faults.
+// requireQuiet closes the server, and requires that net/http logged nothing.
 func (s *faultServer) requireQuiet() {
 	s.t.Helper()
 	s.Close()
 	require.Empty(s.t, s.tb.Errors())
-	s.tb.Errorf("the log is wanted")
+	s.tb.Errorf("a failure, so that the server logs")
 	s.tb.End()
 	for _, line := range s.tb.Lines() {
 		require.NotContains(s.t, line, "the log of")
@@ -175,7 +175,7 @@ type faultServer struct {
 	tb    *faketb.TB
 	timed bool // whether the server is in a bubble, where only rules take time
 	rules inject.Rules
-	rests atomic.Bool // whether rules hit no request
+	rests atomic.Bool // whether no rule hits a request
 	blob  []byte
 }
 
@@ -298,8 +298,9 @@ func (s *faultServer) ask(rule fault.Rule) seen {
 	got := send()
 	got.after = after()
 	if got.err == nil && method == "GET" {
-		// A transport closes a connection, too, if its goroutine that has sent the
-		// request does not run within 50 ms. A server closes each of three.
+		// A transport, too, closes a connection if its goroutine that sends requests
+		// does not run for 50 ms. So send two more requests: if the rule makes the
+		// server close connections, it closes all three.
 		closed := s.isClosed(client)
 		for range 2 {
 			closed = closed && send().err == nil && s.isClosed(client)

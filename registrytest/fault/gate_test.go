@@ -79,8 +79,8 @@ func TestHold(t *testing.T) {
 	})
 }
 
-// A gate at which no request has waited, because another rule ended the connection,
-// fails the test.
+// A gate at which no request waited, because another rule ended the connection, fails
+// the test.
 func TestGateThatHeldNothing(t *testing.T) {
 	t.Parallel()
 	s := newFaultServer(t)
@@ -114,7 +114,7 @@ func TestGateHoldsConcurrentRequests(t *testing.T) {
 			require.Equal(t, 200, <-answered)
 		}
 		s.send(t.Context(), "GET", "/v2/", nil)
-		require.Equal(t, 3, s.Requests().MaxInFlight(), "the largest number ever")
+		require.Equal(t, 3, s.Requests().MaxInFlight(), "MaxInFlight also counts requests that have ended")
 		require.Equal(t, 1, s.Requests().Op(registry.Ping).MaxInFlight())
 		require.Equal(t, 3, s.Requests().Op(registry.Ping, registry.GetManifest).MaxInFlight())
 	})

@@ -147,7 +147,7 @@ func (r Rule) ContentLength(delta int64) Rule {
 }
 
 // computeHeader adds an effect that calls the function change with the values of a
-// header, if the header has any. The function reports whether it has changed a value.
+// header, if the header has any. The function reports whether it changed a header.
 func (p *part) computeHeader(name string, change func(h http.Header, values []string) bool) {
 	p.try(func(p *plan, h *hit) {
 		p.changeHeader(func(header http.Header) {

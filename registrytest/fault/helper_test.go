@@ -34,7 +34,7 @@ func served(h http.Handler, r *http.Request) (response *httptest.ResponseRecorde
 	return response
 }
 
-// callSite matches the line of a test that set a rule.
+// callSite matches the file and line at which a test set a rule.
 var callSite = regexp.MustCompile(`\w+_test\.go:\d+`)
 
 // withConn returns a context of the n-th connection.

@@ -19,12 +19,12 @@ type injector struct {
 	rule   Rule
 	stages []*stage
 
-	mu     sync.Mutex
-	now    int // the index of the current stage in stages
+	mu     sync.Mutex // guards the fields below
+	now    int        // the index of the current stage in stages
 	ended  bool
 	fired  int
 	asked  map[string]uint64 // how often each request came, if anything depends on the seed
-	near   tally             // the requests that the rule nearly hit, each with the reason why not
+	near   tally             // the requests that the rule nearly hit, each with the reason why it did not
 	others tally             // the other requests that did not meet the conditions
 	states map[string]int    // the number of {state} values for each upload session, see Rule.Location
 }
@@ -32,7 +32,7 @@ type injector struct {
 // A stage is a part of a rule that was added, with its counts.
 type stage struct {
 	part *part
-	met  []atomic.Bool // for each effect, whether it has changed anything
+	met  []atomic.Bool // for each effect, whether it changed anything
 
 	matched, fired int          // the lock of the injector guards these counts
 	bytes          atomic.Int64 // the bytes of the bodies so far, for firstBytes

@@ -95,8 +95,8 @@ func TestFailuresAreReportedAtTheLine(t *testing.T) {
 	}
 	require.Equal(t, want, got, "%s", output)
 
-	// The message names the line that has set the rule: for a rule of an option, the
-	// line that called Add.
+	// The message names the line that set the rule: for a rule of an option, the line
+	// that called Add.
 	for i, line := range strings.Split(string(source), "\n") {
 		if strings.HasSuffix(line, "rules.Add(never)") {
 			require.Contains(t, string(output), fmt.Sprintf("set at line_test.go:%d, did not happen", i+1))

@@ -126,9 +126,9 @@ func parseDestination(to string) (d destination, err error) {
 	case parseErr != nil:
 		err = errors.New("not a URL")
 	case strings.Count(to, "{state}") > 1 || strings.Contains(to, "{state}") && d.state == "":
-		err = errors.New("{state} is the value of one parameter, as in ?_state={state}")
+		err = errors.New("{state} must be the value of one parameter, as in ?_state={state}")
 	case strings.LastIndex(to, "{origin}") > 0:
-		err = errors.New("{origin} is the beginning of a URL")
+		err = errors.New("{origin} must be at the beginning of the URL")
 	default:
 		d.whole = u.Path != "" && d.text != "."
 	}

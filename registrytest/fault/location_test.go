@@ -34,7 +34,7 @@ func TestDestinations(t *testing.T) {
 		{"{origin}?a=b", uploads, location, "http://example.com" + location + "?a=b"},
 		{"{origin}", "https:" + uploads, location, "https://example.com" + location},
 
-		// Another rule has made the URL relative.
+		// In these rows, another rule made the URL relative.
 		{"{origin}", uploads, "1?a=b", "http://example.com" + location + "?a=b"},
 		{"{origin}", uploads, "./sha256:a", "http://example.com" + uploads + "sha256:a"},
 		{"https://cdn.test", "/v2/app/tags/list", "list?last=v1", "https://cdn.test/v2/app/tags/list?last=v1"},
@@ -83,7 +83,7 @@ func TestDestinations(t *testing.T) {
 			require.NoError(t, err)
 			was, err := hr.URL.Parse(test.was)
 			require.NoError(t, err)
-			require.Equal(t, was.RequestURI(), resolved.RequestURI(), "the Location leads to the same URL")
+			require.Equal(t, was.RequestURI(), resolved.RequestURI(), "the Location resolves to the same URL")
 		}
 	}
 }
@@ -156,8 +156,8 @@ func TestSharedLinks(t *testing.T) {
 	}
 }
 
-// SetHeader replaces each value of a header by a computed value. It does not change
-// the values that other responses share.
+// SetHeader replaces each value of a header with a computed value, and AddHeader adds
+// one computed value. They do not change the values that other responses share.
 func TestComputedHeaders(t *testing.T) {
 	t.Parallel()
 	serveWith := func(rule string) (values []string, problem string) {
@@ -188,5 +188,5 @@ func TestComputedHeaders(t *testing.T) {
 	}
 	v := serve(registry.Options(), "GET", "/v2/", nil).Header()["Docker-Distribution-Api-Version"]
 	_, _ = serveWith("ping set-header=Docker-Distribution-Api-Version:{registry/*}")
-	require.Equal(t, []string{"registry/2.0"}, v, "a value that responses share")
+	require.Equal(t, []string{"registry/2.0"}, v, "the value that responses share does not change")
 }

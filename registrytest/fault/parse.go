@@ -169,7 +169,7 @@ func find(name string) (w word, names []string) {
 	return nil, names
 }
 
-// These errors say that an argument is missing, is not permitted, or is no number.
+// These errors say that an argument is missing, is not permitted, or is not a number.
 var (
 	errNoArgument = errors.New("needs an argument")
 	errArgument   = errors.New("has no argument")
@@ -286,7 +286,7 @@ func joinList(values []string) string {
 	return strings.Join(texts, ",")
 }
 
-// splitList returns the values of an argument, as joinList has joined them.
+// splitList returns the values of an argument. It is the inverse of joinList.
 func splitList(arg string) []string {
 	values := []string{""}
 	for i := 0; i < len(arg); i++ {

@@ -56,7 +56,9 @@ func (in *injector) plan(st *stage, h *hit, r *registry.Request) *plan {
 		p.serve = func(w http.ResponseWriter, r *registry.Request) error { return st.part.response.serve(in.name, w, r) }
 		if end := st.part.endInstead; end != 0 {
 			p.serve = func(http.ResponseWriter, *registry.Request) error {
-				for _, wait := range p.lateWaits { // There is no header to wait before.
+				// The late waits usually run before the header is sent. Here no header is
+				// sent, so run them now.
+				for _, wait := range p.lateWaits {
 					wait()
 				}
 				return end

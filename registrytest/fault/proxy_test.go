@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "write the faults that differ through a 
 
 // differences has the rules whose effects differ if the registry is a proxy.
 type differences struct {
-	mu   sync.Mutex
+	mu   sync.Mutex        // guards rows
 	rows map[string]string // the rows of a table; the keys are the rule and the version of HTTP
 }
 

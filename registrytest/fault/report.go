@@ -23,7 +23,8 @@ func (in *injector) chancy() bool {
 	return slices.ContainsFunc(in.stages, func(st *stage) bool { return st.part.probability < 1 })
 }
 
-// problem returns a report of the words of the rule that did not happen, or "".
+// problem returns a report of the parts of the rule that hit too few requests, and of
+// its words that had no effect. It returns "" if there are none, or the rule is Optional.
 func (in *injector) problem() string {
 	if in.rule.optional {
 		return ""

@@ -97,7 +97,7 @@ func (r Rule) LoseUpload() Rule {
 }
 
 // Duplicate carries out the operation twice, as if the request had arrived twice. A
-// proxy that has lost the response may send a request again. The response is that of
+// proxy that lost the response may send a request again. The response is that of
 // the second time.
 func (r Rule) Duplicate() Rule {
 	r, p := r.addFlag("duplicate")

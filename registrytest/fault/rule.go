@@ -207,7 +207,7 @@ func (r Rule) add(name, text string) (Rule, *part) {
 }
 
 // refuse notes the error err of the last word, unless err is nil, and returns the
-// rule. The rule must be a clone that add has returned.
+// rule. The rule must be a clone that add returned.
 func (r Rule) refuse(err error) Rule {
 	if r.err == nil && err != nil {
 		r.err = fmt.Errorf("%s: %w", r.words[len(r.words)-1], err)

@@ -58,7 +58,7 @@ func TestFaultsCombine(t *testing.T) {
 	response := serve(registry.WithFaults(f.Inject), "GET", "/v2/", nil)
 	require.Equal(t, "onetwothree", response.Body.String())
 	require.Equal(t, "11", response.Header().Get("Content-Length"))
-	require.Equal(t, "second", response.Header().Get("X"), "in the order in which they were added")
+	require.Equal(t, "second", response.Header().Get("X"), "rules take effect in the order in which they were added")
 	require.Equal(t, "first", response.Header().Get("Y"))
 
 	third := add(`ping times=3 status=429 set-header=Z:third`)
@@ -184,7 +184,7 @@ func TestFaultsUnderLoad(t *testing.T) {
 				w := httptest.NewRecorder()
 				h.ServeHTTP(w, httptest.NewRequest("GET", "/v2/", nil))
 				if w.Header().Get("All") != "yes" {
-					panic("not hit")
+					panic("a rule that stays did not hit a request")
 				}
 			}
 		})

@@ -59,8 +59,8 @@ func TestFaultSchedule(t *testing.T) {
 	}
 }
 
-// FirstBytes counts the bytes of response bodies. The body of the response to a ping is
-// {}, which has two bytes.
+// FirstBytes counts the bytes of the bodies of requests and responses. The body of the
+// response to a ping is {}, which has two bytes.
 func TestFaultFirstBytes(t *testing.T) {
 	t.Parallel()
 	var f inject.Rules
@@ -215,13 +215,13 @@ func TestSameSeedSameFaults(t *testing.T) {
 			hits++
 		}
 	}
-	require.InDelta(t, 12, hits, 6, "of 40")
+	require.InDelta(t, 12, hits, 6, "a probability of 0.3 hits about 12 of the 40 requests")
 	for i := range runs {
 		if got := in(1); !maps.Equal(want, got) {
 			require.Equal(t, want, got, "run %d", i)
 		}
 	}
-	require.NotEqual(t, want, in(2), "with another seed")
+	require.NotEqual(t, want, in(2), "another seed gives other results")
 }
 
 func TestProbability(t *testing.T) {
@@ -235,6 +235,6 @@ func TestProbability(t *testing.T) {
 		for range n {
 			f.Inject(r)
 		}
-		require.InDelta(t, p*n, in.Fired(), 4*100*0.5, "four standard deviations at the most")
+		require.InDelta(t, p*n, in.Fired(), 4*100*0.5, "the limit is four standard deviations or more")
 	}
 }

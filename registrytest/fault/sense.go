@@ -23,8 +23,8 @@ type need struct {
 
 // only notes that the last word of the part requires the operation to have a thing,
 // such as a body. It refuses the rule if none of the rule's operations has the thing.
-// The function in the arguments reports whether an operation has the thing, and noun is
-// the thing's name.
+// The parameter has is a function that reports whether an operation has the thing, and
+// noun is the thing's name.
 func (r Rule) only(p *part, has func(registry.Op) bool, noun string) Rule {
 	p.needs = append(slices.Clip(p.needs), need{p.word(), noun, has})
 	if r.lacks(has) {
@@ -101,7 +101,7 @@ func (r Rule) checkPossible() error {
 		}
 	}
 	if r.seeded && !r.leavesToChance() {
-		return errors.New("seed has no effect: nothing in the rule is left to chance; probability=0.5 is, and delay=1s..2s")
+		return errors.New("seed has no effect: it needs a word that takes a seed, such as probability=0.5 or delay=1s..2s")
 	}
 	return nil
 }

@@ -64,7 +64,7 @@ func TestParseRefuses(t *testing.T) {
 		"any conn=0 close":                            "conn=0: connections are counted from 1",
 		"any conn=1,x close":                          "conn=1,x: not a number",
 		"any conn=1 conn=2 close":                     "conn is given twice",
-		"get-blob where=path:/index/static close":     "where=path:/index/static: no get-blob request has a path that is outside of the API",
+		"get-blob where=path:/index/static close":     "where=path:/index/static: no get-blob request has a path outside the API",
 		"unknown where=path:index/static close":       "where=path:index/static: a path begins with a slash",
 		"any where=path:/* tag=v1 close":              "no request meets all of where=path:/* tag=v1",
 		"get-blob has-header=:b close":                `"" is not the name of a header`,
@@ -114,10 +114,10 @@ func TestParseRefuses(t *testing.T) {
 		"get-blob location=%zz":                  "not a URL",
 		"any location=?a={stat}":                 `no part of a URL is called {stat}; did you mean "{state}"?`,
 		"any location={host}":                    "no part of a URL is called {host}",
-		"any location=https://a/{origin}":        "{origin} is the beginning of a URL",
-		"any location=/{state}":                  "{state} is the value of one parameter, as in ?_state={state}",
-		"any location=?a=x{state}":               "{state} is the value of one parameter",
-		"any location=?a={state}&b={state}":      "{state} is the value of one parameter",
+		"any location=https://a/{origin}":        "{origin} must be at the beginning of the URL",
+		"any location=/{state}":                  "{state} must be the value of one parameter, as in ?_state={state}",
+		"any location=?a=x{state}":               "{state} must be the value of one parameter",
+		"any location=?a={state}&b={state}":      "{state} must be the value of one parameter",
 		"get-blob set-header=Etag:{*}":           "{*} alone leaves the header as it is",
 		"get-blob set-header=X":                  "want a name, a colon and a value, such as X-Test:1",
 		"get-blob set-header=:x":                 `"" is not the name of a header`,
@@ -334,7 +334,7 @@ func TestSense(t *testing.T) {
 		{"get-blob ignore=Range status=206", "ignore=Range has no effect", "get-blob ignore=Range status=206 body=own"},
 
 		// In these rules, the seed needs a word that leaves something to chance.
-		{"any seed=1 close", "seed has no effect: nothing in the rule is left to chance", "any seed=1 probability=1 close"},
+		{"any seed=1 close", "seed has no effect: it needs a word that takes a seed, such as probability=0.5 or delay=1s..2s", "any seed=1 probability=1 close"},
 		{"any seed=1 delay=1s", "seed has no effect", "any seed=1 delay=1s..2s"},
 		{"any seed=1 times=2 status=503 then close", "seed has no effect", "any seed=1 times=2 status=503 then probability=0.5 close"},
 	} {

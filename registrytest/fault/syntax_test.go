@@ -8,7 +8,7 @@ import (
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
-// A SyntaxError has the offset of the word that is wrong.
+// A SyntaxError has the offset of the wrong word, or 0 if the whole rule is wrong.
 func TestSyntaxError(t *testing.T) {
 	t.Parallel()
 	for text, offset := range map[string]int{

@@ -156,7 +156,7 @@ func wantStallPerConnection(t *testing.T) {
 		reg.Client().CloseIdleConnections()
 		begin = time.Now()
 		clientOf(t, reg).Get(path)
-		require.Zero(t, time.Since(begin), "another connection")
+		require.Zero(t, time.Since(begin), "the rule does not hit the second connection")
 	})
 }
 

@@ -111,13 +111,13 @@ func wantState(t *testing.T) {
 
 	for _, old := range []string{stale, strings.Split(stale, "?")[0]} {
 		got = chunk(old, 5, 10)
-		require.Equal(t, 404, got.Status, "the old Location")
+		require.Equal(t, 404, got.Status, "an old Location is refused")
 		require.Contains(t, got.Body, `"BLOB_UPLOAD_INVALID"`)
 		require.Contains(t, got.Body, `and not \"2\" as in the last Location`)
 		require.Empty(t, got.Header.Get("Location"))
 	}
 	other := start()
-	require.True(t, strings.HasSuffix(other, "_state=1"), "each session has its own")
+	require.True(t, strings.HasSuffix(other, "_state=1"), "each session counts its own states")
 
 	// With the last Location, the client can push the blob.
 	got = chunk(fresh, 5, 10)
@@ -133,8 +133,8 @@ func wantState(t *testing.T) {
 	require.Equal(t, 204, c.Do("DELETE", other, "").Status)
 }
 
-// docker/model-runner#873: a client resumes a download, and the response has other
-// bytes than the missing ones. A client that looks only at the status appends them to
+// docker/model-runner#873: a client resumes a download, and the response does not have
+// the missing bytes but others. A client that looks only at the status appends them to
 // the bytes that it has.
 func wantOtherRange(t *testing.T) {
 	reg := registrytest.NewServer(t)

@@ -36,7 +36,7 @@ func wantRedirect(t *testing.T) {
 	require.Equal(t, 206, got.Status)
 	first := cdn.Requests().First()
 	require.Equal(t, "bytes=3-", first.Range, "the client keeps Range over the redirect")
-	require.Empty(t, first.RequestHeader.Get("Authorization"), "a secret has leaked")
+	require.Empty(t, first.RequestHeader.Get("Authorization"), "the client sent a secret to another host")
 	require.NotEmpty(t, reg.Requests().First().RequestHeader.Get("Authorization"))
 
 	// The registry redirects the client to plain HTTP.
@@ -75,7 +75,7 @@ func wantGate(t *testing.T) {
 	done := make(chan int)
 	go func() { done <- clientOf(t, reg).Get("/v2/app/manifests/v1").Status }()
 	<-hold.Entered()
-	require.Equal(t, 200, clientOf(t, reg).Get("/v2/").Status, "others go on")
+	require.Equal(t, 200, clientOf(t, reg).Get("/v2/").Status, "the gate does not stop other requests")
 	hold.Release()
 	require.Equal(t, 200, <-done)
 }
@@ -218,7 +218,7 @@ func wantInsecure(t *testing.T) {
 	resp, err = insecure.Get("http://" + reg.Host() + "/v2/")
 	require.NoError(t, err)
 	resp.Body.Close()
-	require.Equal(t, 400, resp.StatusCode, "plain HTTP at a port with HTTPS")
+	require.Equal(t, 400, resp.StatusCode, "a server with TLS refuses plain HTTP")
 }
 
 func wantSNI(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"github.com/ocireg/registry/registrytest"
 )
 
-// TestWanted tries the faults that tests of other projects have needed, and had to build
-// by hand or give up. docs/faults.md lists them with the names of the subtests.
+// TestWanted tries the faults that tests of other projects needed, and had to build by
+// hand or give up. docs/faults.md lists them with the names of the subtests.
 func TestWanted(t *testing.T) {
 	t.Parallel()
 	list, err := os.ReadFile("../../docs/faults.md")

@@ -85,7 +85,7 @@ func wantResume(t *testing.T) {
 	_, err := pushChunks(clientOf(t, reg), content, 300)
 	require.ErrorContains(t, err, "the status of the upload is unknown: 404", "a lost session cannot be resumed")
 
-	// An upload may have another digest algorithm, or be cancelled.
+	// An upload may have a digest algorithm other than sha256, or be cancelled.
 	c := clientOf(t, reg)
 	location := c.Do("POST", "/v2/app/blobs/uploads/?digest-algorithm=sha512", "").Header.Get("Location")
 	sum := digest.SHA512.FromString(content)

@@ -80,7 +80,7 @@ func (r Rule) Where(c Condition, f ...func(*registry.Request) bool) Rule {
 	case f[0] == nil:
 		err = errors.New("its function is nil")
 	case name == "":
-		err = errors.New("the function needs a name, which is printed")
+		err = errors.New("the function needs a name, for messages and for the text of the rule")
 	case err == nil:
 		err = fmt.Errorf("%s is a condition without a function; choose another name", name)
 	default:
@@ -136,7 +136,7 @@ func kindOf(name string) (kind, error) {
 		if !strings.HasPrefix(names.Fill(pattern, "/"), "/") {
 			return kind{}, errors.New("a path begins with a slash")
 		}
-		return kind{"a path that is outside of the API", isUnknown, func(q *registry.Request) (met, known bool) {
+		return kind{"a path outside the API", isUnknown, func(q *registry.Request) (met, known bool) {
 			return isUnknown(q.Op) && names.Match(pattern, strings.TrimPrefix(q.URL.Path, q.Prefix)), isUnknown(q.Op)
 		}}, nil
 	}

@@ -72,7 +72,7 @@ func (f *Fault) Check(t TB) {
 	}
 }
 
-// title returns the rule, and the line of the test that has set it, for messages.
+// title returns the rule, and the line of the test that set it, for messages.
 func (f *Fault) title() string {
 	title := fmt.Sprintf("%s %q", f.noun, f.name)
 	if f.where != "" {

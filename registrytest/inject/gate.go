@@ -25,7 +25,7 @@ type Gate struct {
 	released chan struct{}
 	once     sync.Once
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards the fields below
 	waiting []*registry.Request
 	news    chan struct{} // if not nil, closed when the next request begins to wait
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/ocireg/registry/registrytest/inject"
 )
 
-// A teapot is a rule that a caller has written. It responds to each request with 418.
+// A teapot is a rule that is not from package fault. It responds to each request with
+// 418.
 type teapot struct {
 	fired    *int
 	injector func(*teapot) inject.Injector
@@ -35,8 +36,8 @@ func (p *teapot) Fired() int { return *p.fired }
 
 func (*teapot) Report() (problem, note string) { return "", "" }
 
-// A rule of a caller that responds without saying so keeps other rules from responding,
-// and has its text in records.
+// A rule that is not from package fault can respond although Inject returns false for
+// responds. It still keeps other rules from responding, and records have its text.
 func TestRuleOfCaller(t *testing.T) {
 	t.Parallel()
 	var rules inject.Rules

@@ -23,7 +23,7 @@ import (
 // in which they were added: their delays add up, and if several change the same
 // thing, the last one wins. Only one rule can respond to a request, or end its
 // connection instead of a response: the one that was added last. So a test can add a
-// rule for a special case to the general rules that a helper has added. The other
+// rule for a special case to the general rules that a helper added. The other
 // rules that respond are passed over, and wait for the next request: if two rules
 // respond once, each hits one of two requests. The rules of several options
 // [registry.WithFaults] combine in the same way: those of the first option count

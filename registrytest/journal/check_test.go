@@ -123,7 +123,7 @@ func TestCheckGolden(t *testing.T) {
 		return tb.Errors()
 	}
 	require.Empty(t, check("GET /v2/ 200\nGET /v2/ 404\n"))
-	require.Empty(t, check("GET /v2/ 200\r\nGET /v2/ 404\r\n"), "as git may have it on Windows")
+	require.Empty(t, check("GET /v2/ 200\r\nGET /v2/ 404\r\n"), "git may write such line ends on Windows")
 
 	got := check("GET /v2/ 200\nGET /v2/ 200\nGET /v2/ 404\n")
 	require.Len(t, got, 1)
@@ -134,7 +134,7 @@ func TestCheckGolden(t *testing.T) {
 
 	tb := faketb.New(t)
 	r.CheckGolden(tb, t.TempDir())
-	require.Len(t, tb.Errors(), 1, "a directory is no file")
+	require.Len(t, tb.Errors(), 1, "a directory is not a golden file")
 
 	t.Setenv(updateEnv, "1")
 	tb = faketb.New(t)
@@ -144,5 +144,5 @@ func TestCheckGolden(t *testing.T) {
 	r.CheckGolden(t, file)
 	t.Setenv(updateEnv, "1")
 	r.CheckGolden(tb, t.TempDir())
-	require.Len(t, tb.Errors(), 1, "writing failed")
+	require.Len(t, tb.Errors(), 1, "the golden file cannot be written")
 }

@@ -33,7 +33,7 @@ func (j *Journal) ReadManifests() { j.manifests = true }
 // the journal as its recorder. It withholds the end of each response until the
 // journal has recorded the exchange. So a test that reads the journal after the
 // last response finds every request finished, except for a request whose client
-// has hung up early; for this, see [Requests.WaitFor].
+// hung up early; for this, see [Requests.WaitFor].
 func (j *Journal) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rw := &responseWriter{left: -1}

@@ -106,7 +106,7 @@ type bytesWriter struct {
 func (w *bytesWriter) Header() http.Header { return w.header }
 func (w *bytesWriter) WriteHeader(int)     {}
 
-// ReadFrom hides bytes.Buffer.ReadFrom, so that a bytesWriter is no io.ReaderFrom.
+// ReadFrom hides bytes.Buffer.ReadFrom, so that a bytesWriter is not an io.ReaderFrom.
 func (w *bytesWriter) ReadFrom() {}
 
 func (w readingWriter) ReadFrom(src io.Reader) (int64, error) { return w.Buffer.ReadFrom(src) }
@@ -156,7 +156,7 @@ func TestKeepBodies(t *testing.T) {
 	s.do(t, "GET", "/v2/app/blobs/"+string(d), nil, "Range", "bytes=10-15")
 	s.do(t, "HEAD", "/v2/app/blobs/"+string(d), nil)
 	all := s.Requests().Records()
-	require.Equal(t, "0123456789", string(all[0].RequestBody), "up to the limit")
+	require.Equal(t, "0123456789", string(all[0].RequestBody), "the journal keeps bytes up to the limit")
 	require.Empty(t, all[0].ResponseBody)
 	require.Empty(t, all[1].RequestBody)
 	require.Equal(t, "0123456789", string(all[1].ResponseBody))

@@ -32,11 +32,11 @@ import (
 //
 // A Journal grows with each request, by about 1 KB; see [Journal.KeepLast].
 type Journal struct {
-	limit     int   // the number of requests to keep, or 0 for all
+	limit     int   // the number of requests to keep, or 0 for all; guarded by mu
 	bodies    int64 // the number of bytes of each body to keep
 	manifests bool  // whether to read the manifests that clients push
 
-	mu      sync.Mutex
+	mu      sync.Mutex                   // guards limit and the fields below
 	events  int                          // the number of arrivals and ends so far
 	entries []*entry                     // the requests in the order of arrival
 	size    int64                        // the sum of the sizes of entries, if limit is not 0
@@ -54,7 +54,7 @@ type entry struct {
 	request, response []string // the headers, as flatten returns them
 	bodies            *bodies
 
-	size    int64 // what the entry counts for in the size of the journal
+	size    int64 // the number of bytes that the entry adds to the size of the journal
 	dropped bool
 
 	view *Record // the Record that users see, or nil; guarded by the journal's lock
@@ -135,8 +135,8 @@ func (j *Journal) count(e *entry) {
 	j.size += e.size
 }
 
-// measure returns about the number of bytes of the URL, the headers and the errors of
-// the request, by which the entry may be larger than others.
+// measure returns the approximate number of bytes of the URL, the headers and the errors
+// of the request. These can make an entry much larger than others.
 func (e *entry) measure() (n int64) {
 	add := func(texts ...string) {
 		for _, s := range texts {
@@ -179,7 +179,7 @@ func (j *Journal) news() <-chan struct{} {
 	return j.changed
 }
 
-// wake closes the channel that news has returned. The caller holds the lock.
+// wake closes the channel that news returned. The caller holds the lock.
 func (j *Journal) wake() {
 	if j.changed != nil {
 		close(j.changed)
@@ -227,7 +227,7 @@ func newEntry(r *registry.Request, start time.Time) *entry {
 	return e
 }
 
-// finish adds the facts that are known when the response has ended.
+// finish adds the facts that are known when the response ends.
 func (e *entry) finish(x *registry.Exchange) {
 	e.Ongoing = false
 	e.User, e.Scope = x.Request.User, x.Request.Scope

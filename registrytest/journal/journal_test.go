@@ -130,7 +130,7 @@ func TestJournalIsSafeForConcurrentUse(t *testing.T) {
 	require.NoError(t, err)
 	clients.Wait()
 	require.Equal(t, n*each, blobs.Len())
-	require.Empty(t, s.open, "no finished request is open")
+	require.Empty(t, s.open, "the journal has no open requests")
 	for i, r := range blobs.Records() {
 		require.Equal(t, i+1, r.Number)
 	}
@@ -149,7 +149,7 @@ func TestWaitForEndsWithItsContext(t *testing.T) {
 	require.ErrorContains(t, err, "GET /v2/")
 
 	got, err = s.Requests().WaitFor(ctx, 1)
-	require.NoError(t, err, "the request was there")
+	require.NoError(t, err, "the request had arrived before the context ended")
 	require.Equal(t, 1, got.Len())
 }
 
@@ -171,7 +171,7 @@ func TestWaitForInABubble(t *testing.T) {
 		require.Equal(t, 2, got.Len())
 		require.Equal(t, 2*time.Minute, time.Since(begin))
 
-		// A request that is selected by its status counts when it is finished.
+		// A request that is selected by its status counts only when it is finished.
 		slow := registry.New(memstore.New(), registry.WithRecorder(&j),
 			registry.WithMiddleware(func(next registry.Handler) registry.Handler {
 				return func(w http.ResponseWriter, r *registry.Request) error {
@@ -288,7 +288,7 @@ func TestSince(t *testing.T) {
 	require.Equal(t, []int{3, 4}, numbers(j.Requests().Since(before)))
 	require.Equal(t, []int{4}, numbers(j.Requests().Op(registry.Ping).Since(before)))
 	require.Equal(t, []int{3, 4}, numbers(j.Requests().Since(before.Op(registry.Ping))))
-	require.Equal(t, []int{3, 4}, numbers(j.Requests().Since(before.Op(registry.GetBlob))), "before has none of these")
+	require.Equal(t, []int{3, 4}, numbers(j.Requests().Since(before.Op(registry.GetBlob))), "the earlier requests may be an empty selection")
 	require.Empty(t, numbers(j.Requests().Since(j.Requests().Op(registry.GetBlob))))
 
 	waiting := j.Requests().Since(j.Requests()).Op(registry.Ping)
@@ -296,8 +296,8 @@ func TestSince(t *testing.T) {
 	got, err := waiting.WaitFor(t.Context(), 1)
 	require.NoError(t, err)
 	require.Equal(t, []int{5}, numbers(got))
-	require.Empty(t, numbers(j.Requests().Since(got)), "WaitFor asks the journal again")
+	require.Empty(t, numbers(j.Requests().Since(got)), "the result of WaitFor includes the latest requests")
 	j.KeepLast(1)
 	get("/v2/")
-	require.Equal(t, []int{6}, numbers(j.Requests().Since(before)), "also if the last of them was dropped")
+	require.Equal(t, []int{6}, numbers(j.Requests().Since(before)), "Since works even if the journal has dropped the last of the earlier requests")
 }

@@ -97,7 +97,7 @@ type Record struct {
 	Notes []string
 
 	// Gone is whether the client hung up before it had the whole response, if the
-	// server has noticed.
+	// server noticed.
 	Gone bool
 
 	// Ongoing is whether the request had no response yet when the record was
@@ -110,7 +110,7 @@ type Record struct {
 	Duration time.Duration
 
 	// MediaType and Subject are the mediaType and the digest of the subject in the
-	// manifest that the client pushed, if the journal reads manifests or has kept
+	// manifest that the client pushed, if the journal reads manifests or kept
 	// the whole body; see [Journal.ReadManifests] and [Journal.KeepBodies].
 	// Otherwise they are "".
 	MediaType string

@@ -43,7 +43,7 @@ func TestRecord(t *testing.T) {
 	require.Len(t, all, 7)
 	for i, r := range all {
 		require.Equal(t, i+1, r.Number)
-		require.Equal(t, 1, r.Conn, "one client, one connection")
+		require.Equal(t, 1, r.Conn, "the client uses one connection")
 		require.Equal(t, "HTTP/1.1", r.Proto)
 		require.False(t, r.Ongoing)
 		require.False(t, r.Gone)

@@ -107,9 +107,9 @@ func (r Requests) Status(codes ...int) Requests {
 	return r.Where(func(record *Record) bool { return slices.Contains(codes, record.Status) })
 }
 
-// Since returns the requests that arrived after the call of [Journal.Requests] from
-// which the argument was made. With it, a test of a shared server does not see the
-// requests of tests before it. It does not matter which requests the argument selects.
+// Since returns the requests that arrived after its argument was made, whichever
+// requests the argument selects. With Since, a test that shares a server ignores the
+// requests of the tests before it.
 //
 //	before := reg.Requests()
 //	// …
@@ -118,9 +118,10 @@ func (r Requests) Since(earlier Requests) Requests {
 	return r.Where(func(record *Record) bool { return record.Number > earlier.last })
 }
 
-// Sorted returns the same requests, after sorting each unbroken sequence of requests for
-// the operations by [Record.String]. Without operations, it sorts all requests. With
-// Sorted, the order of concurrent requests is the same in every run of a test.
+// Sorted returns the same requests in another order: each unbroken sequence of requests
+// for any of the operations is sorted by [Record.String]. Without operations, all requests
+// are sorted. Sorted makes the order of concurrent requests the same in every run of a
+// test.
 func (r Requests) Sorted(ops ...registry.Op) Requests {
 	within := func(record *Record) bool { return len(ops) == 0 || slices.Contains(ops, record.Op) }
 	return r.then(func(all []*Record) []*Record {

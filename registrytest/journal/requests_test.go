@@ -132,7 +132,7 @@ func TestFollow(t *testing.T) {
 	for news := range NewRequests(&Record{Number: 1}, &Record{Number: 2}).Follow(t.Context()) {
 		n += news.Len()
 	}
-	require.Equal(t, 2, n, "records without a journal")
+	require.Equal(t, 2, n, "Follow yields each record without a journal once")
 }
 
 // Two selections that begin with the same Requests do not change each other.
@@ -164,7 +164,7 @@ func TestAllFirstLast(t *testing.T) {
 	require.Equal(t, 1, r.First().Number, "Records returns a copy")
 	require.Empty(t, Requests{}.Records())
 	for _, none := range []*Record{Requests{}.First(), Requests{}.Last()} {
-		require.Equal(t, &Record{}, none, "an empty record")
+		require.Equal(t, &Record{}, none, "without requests, First and Last return an empty record")
 		require.NotPanics(t, func() { _ = none.String() })
 	}
 }

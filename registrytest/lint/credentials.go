@@ -38,7 +38,7 @@ func (l *run) credentials() {
 	challenged := false
 	for _, r := range l.records {
 		if !challenged && r.RequestHeader.Get("Authorization") != "" {
-			l.found(r, "the registry has not asked for the credentials %q", r.RequestHeader.Get("Authorization"))
+			l.found(r, "the registry did not ask for the credentials %q", r.RequestHeader.Get("Authorization"))
 		}
 		challenged = challenged || !r.Ongoing && r.ResponseHeader.Get("WWW-Authenticate") != ""
 	}

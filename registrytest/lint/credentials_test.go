@@ -14,7 +14,7 @@ func TestCredentialsRules(t *testing.T) {
 		}},
 		{rule: Credentials, name: "not asked for", opts: []registry.Option{challenge()}, do: func(s *script) {
 			s.send("GET", "/v2/", "", "Authorization", "Basic c2VjcmV0")
-		}, want: `1: the registry has not asked for the credentials "Basic redacted"`},
+		}, want: `1: the registry did not ask for the credentials "Basic redacted"`},
 
 		{rule: CredentialsInURL, name: "none", do: func(s *script) {
 			s.send("GET", "/token?offline_token=true&service=x", "")

@@ -38,7 +38,7 @@ func ExampleLinter_Lint() {
 	}
 	// Output:
 	// content-range: Content-Range is "bytes 0-4/5"
-	// upload-location: the registry has given no Location for this session
+	// upload-location: the registry sent no Location for this session
 }
 
 // The test fails if the client, which should only pull, sends another request.

@@ -45,7 +45,7 @@ func Rules() []Rule {
 // rule.
 func (r Rule) Source() string { return r.check().source }
 
-// Text returns a sentence that says the rule.
+// Text returns a sentence that states the rule.
 func (r Rule) Text() string { return r.check().text }
 
 func (r Rule) check() check {

@@ -57,7 +57,7 @@ func TestRulesAreDocumented(t *testing.T) {
 		require.False(t, seen[c.rule], "%s is in the list twice", c.rule)
 		seen[c.rule] = true
 		require.NotEmpty(t, c.rule.Source(), c.rule)
-		require.True(t, strings.HasSuffix(c.rule.Text(), "."), "%s has no sentence", c.rule)
+		require.True(t, strings.HasSuffix(c.rule.Text(), "."), "the text of %s is not a sentence", c.rule)
 		require.NotNil(t, c.find, c.rule)
 	}
 	require.Empty(t, Rule("no such rule").Text())

@@ -18,7 +18,7 @@ import (
 // These rules are for all requests. Each comment describes the requests that break the
 // rule.
 const (
-	Link       Rule = "link"        // a request for the next page of a list with another URL than that in Link
+	Link       Rule = "link"        // a request for the next page of a list with a URL other than the one in Link
 	Name       Rule = "name"        // a malformed repository name, tag or digest
 	Endpoint   Rule = "endpoint"    // a path or a method that the spec does not define
 	NoBody     Rule = "no-body"     // a GET, HEAD or DELETE with a body
@@ -74,7 +74,7 @@ func (l *run) link() {
 		}
 		same := func(g location) bool { return g.url.Path == r.URL.Path && g.url.Query().Encode() == query.Encode() }
 		if i := slices.IndexFunc(before, follows); i >= 0 && !slices.ContainsFunc(before, same) {
-			l.found(r, "the URL is %s, where Link was %s", r.URL.RequestURI(), before[i].url.RequestURI())
+			l.found(r, "the URL is %s, but Link was %s", r.URL.RequestURI(), before[i].url.RequestURI())
 		}
 		if u := next(r); u != nil && succeeded(r) {
 			before = append(before, location{r, u})

@@ -22,7 +22,7 @@ func TestRequestRules(t *testing.T) {
 			s.pushTags()
 			s.send("GET", "/v2/app/tags/list?n=1", "")
 			s.send("GET", "/v2/app/tags/list?n=1&last=a", "")
-		}, want: "2: the URL is /v2/app/tags/list?n=1&last=a, where Link was /v2/app/tags/list?_state="},
+		}, want: "2: the URL is /v2/app/tags/list?n=1&last=a, but Link was /v2/app/tags/list?_state="},
 		{rule: Link, name: "a parameter is lost", do: func(s *script) {
 			s.pushTags()
 			target := nextLink(s.send("GET", "/v2/app/tags/list?n=1", ""))

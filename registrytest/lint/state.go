@@ -14,9 +14,9 @@ import (
 )
 
 // Options returns the options that the linter needs a registry to have. They make the
-// registry add the query parameter _state to the URLs in Location and Link; many
-// registries have such a parameter. So the linter notices a client that loses the
-// query. If the linter checks no rule about URLs, Options returns nil.
+// registry add the query parameter _state to the URLs in Location and Link, as many
+// registries do. With it, the linter notices a client that loses the query. If the
+// linter checks no rule about URLs, Options returns nil.
 func (l Linter) Options() []registry.Option {
 	if !l.checks(UploadLocation, LatestLocation, Link) {
 		return nil
@@ -71,8 +71,8 @@ type stateWriter struct {
 // Begins adds the parameter when the header of the response is complete.
 func (w *stateWriter) Begins(status int) {
 	h := w.Header()
-	// Keep a parameter of this name that the registry itself has put into the Location
-	// of an upload, because the registry needs it back.
+	// Keep a parameter of this name that the registry itself put into the Location of
+	// an upload, because the registry needs it back.
 	if to := h.Get("Location"); to != "" && status != http.StatusCreated && !strings.Contains(to, field.StateParam+"=") {
 		h.Set("Location", w.states.add(to))
 	}

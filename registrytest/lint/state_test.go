@@ -70,8 +70,8 @@ func TestLinterOfAServer(t *testing.T) {
 	}
 }
 
-// A client that uses the URLs to which a linter has added a parameter gets the same
-// responses as without a linter, because the registry ignores the parameter.
+// A client that uses the URLs to which a linter adds a parameter gets the same responses
+// as without a linter, because the registry ignores the parameter.
 func TestStateOfAServer(t *testing.T) {
 	t.Parallel()
 	s := registrytest.NewServer(t, lint.Linter{}, registry.WithPageSize(1))
@@ -125,7 +125,7 @@ func TestServerWithALinterReadsManifests(t *testing.T) {
 	resp, err := s.Client().Do(r)
 	require.NoError(t, err)
 	resp.Body.Close()
-	require.Nil(t, s.Requests().First().RequestBody, "without keeping bodies")
+	require.Nil(t, s.Requests().First().RequestBody, "the journal keeps no bodies")
 	tb.End()
 	require.Len(t, tb.Errors(), 1)
 	require.Contains(t, tb.Errors()[0], "breaks the rule media-type")
@@ -145,7 +145,7 @@ func TestServerKeepsAJournal(t *testing.T) {
 
 	s = registrytest.NewServer(t, registrytest.WithTLS())
 	get(t, s, "/v2/")
-	require.Equal(t, s.URL+"/v2/", s.Requests().First().URL.String(), "with https")
+	require.Equal(t, s.URL+"/v2/", s.Requests().First().URL.String(), "the URL begins with https")
 
 	tb = faketb.New(t)
 	s = registrytest.NewServer(tb)

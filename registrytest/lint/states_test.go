@@ -51,7 +51,7 @@ func TestStateIsAddedOnce(t *testing.T) {
 		require.Equal(t, want.Query(), got.Query(), name)
 		require.Equal(t, c.link, w.Header().Get("Link"), name)
 	}
-	require.Equal(t, "%zz", new(states).add("%zz"), "not a URL")
+	require.Equal(t, "%zz", new(states).add("%zz"), "add does not change text that is not a URL")
 }
 
 // If the registry itself sends a parameter _state in the Location of an upload, as

@@ -17,10 +17,10 @@ import (
 // rule.
 const (
 	UploadStart     Rule = "upload-start"     // the start of an upload in chunks without Content-Length: 0
-	UploadAlgorithm Rule = "upload-algorithm" // an upload that ends with another digest algorithm than its start has announced
+	UploadAlgorithm Rule = "upload-algorithm" // an upload whose digest uses a different algorithm from the one announced at its start
 	UploadLocation  Rule = "upload-location"  // a URL that is not a Location from the registry, or lacks its query
 	LatestLocation  Rule = "latest-location"  // a URL that is not from the latest response of the session
-	UploadType      Rule = "upload-type"      // content with another Content-Type than application/octet-stream
+	UploadType      Rule = "upload-type"      // content whose Content-Type is not application/octet-stream
 	UploadDigest    Rule = "upload-digest"    // a PUT that closes a session without the parameter digest
 	UploadOpen      Rule = "upload-open"      // an upload that the client neither ends nor cancels
 	UploadAgain     Rule = "upload-again"     // an upload of a blob that the client knows to exist
@@ -102,7 +102,7 @@ func (l *run) uploadAlgorithm() {
 	}
 }
 
-// A location is a URL in a response that the client has to use for its next request.
+// A location is a URL in a response that the client has to use for a later request.
 type location struct {
 	from *journal.Record
 	url  *url.URL
@@ -149,7 +149,7 @@ func (l *run) locations(check func(r *journal.Record, before []location)) {
 func (l *run) uploadLocation() {
 	l.locations(func(r *journal.Record, before []location) {
 		if len(before) == 0 {
-			l.found(r, "the registry has given no Location for this session")
+			l.found(r, "the registry sent no Location for this session")
 			return
 		}
 		last := before[len(before)-1].url
@@ -161,7 +161,7 @@ func (l *run) uploadLocation() {
 				last = g.url
 			}
 		}
-		l.found(r, "the URL is %s, where Location was %s", r.URL.RequestURI(), last.RequestURI())
+		l.found(r, "the URL is %s, but Location was %s", r.URL.RequestURI(), last.RequestURI())
 	})
 }
 
@@ -230,9 +230,9 @@ func (l *run) uploadOpen() {
 	}
 }
 
-// ledAway reports whether the last Location of the session has another host or scheme
-// than the session's first request. A client may refuse to send requests there, and
-// this registry does not see the requests that it sends.
+// ledAway reports whether the last Location of the session differs in its host or scheme
+// from the URL of the session's first request. A client may refuse to send requests
+// there, and this registry does not see the requests that it sends.
 func (s *uploadSession) ledAway() bool {
 	at := s.start.Location()
 	for _, r := range s.requests {
@@ -250,7 +250,7 @@ func (l *run) uploadAgain() {
 		repo   string
 		digest digest.Digest
 	}
-	known := make(map[blob]*journal.Record)   // for each blob that a HEAD, a GET or a mount has found, the first such request
+	known := make(map[blob]*journal.Record)   // for each blob that a HEAD, a GET or a mount found, the first such request
 	begun := make(map[string]*journal.Record) // the first request of each upload session
 	for _, r := range l.records {
 		b := blob{r.Repo, r.Digest}
@@ -264,7 +264,7 @@ func (l *run) uploadAgain() {
 		case registry.PutUpload, registry.PostBlob:
 			// The client may finish an upload that it began before it knew of the blob.
 			if by := known[b]; by != nil && by.Number < begin.Number && !end(by).After(begin.Start) {
-				l.found(r, "request %d, %v, has said that the blob is there", by.Number, by)
+				l.found(r, "the response to request %d, %v, said that the repository has the blob", by.Number, by)
 			}
 		case registry.DeleteBlob:
 			if succeeded(r) {

@@ -59,7 +59,7 @@ func TestUploadRules(t *testing.T) {
 		}, want: "2: the URL is " + uploads},
 		{rule: UploadLocation, name: "assembled", do: func(s *script) {
 			s.send("PATCH", uploads+"123e4567-e89b-12d3-a456-426614174000", "a")
-		}, want: "1: the registry has given no Location for this session"},
+		}, want: "1: the registry sent no Location for this session"},
 		{rule: UploadLocation, name: "in another repository", do: func(s *script) {
 			s.finish(strings.Replace(s.start(), "/app/", "/other/", 1), "a")
 		}, want: "2: the URL is /v2/other/blobs/uploads/"},
@@ -168,7 +168,7 @@ func TestUploadRules(t *testing.T) {
 			s.finish(s.start(), "a")
 			s.send("HEAD", "/v2/app/blobs/"+dig("a"), "")
 			s.finish(s.start(), "a")
-		}, want: "5: request 3, HEAD /v2/app/blobs/"},
+		}, want: "5: the response to request 3, HEAD /v2/app/blobs/"},
 		{rule: UploadAgain, name: "it was deleted", do: func(s *script) {
 			s.finish(s.start(), "a")
 			s.send("HEAD", "/v2/app/blobs/"+dig("a"), "")
@@ -179,7 +179,7 @@ func TestUploadRules(t *testing.T) {
 			s.send("POST", "/v2/other/blobs/uploads/?digest="+dig("a"), "a", "Content-Type", octets)
 			s.send("POST", uploads+"?mount="+dig("a")+"&from=other", "")
 			s.send("POST", uploads+"?digest="+dig("a"), "a", "Content-Type", octets)
-		}, want: "3: request 2, POST /v2/app/blobs/uploads/?mount="},
+		}, want: "3: the response to request 2, POST /v2/app/blobs/uploads/?mount="},
 		{rule: UploadAgain, name: "it could not be mounted", do: func(s *script) {
 			s.send("POST", uploads+"?mount="+dig("a")+"&from=other", "")
 			s.send("POST", uploads+"?digest="+dig("a"), "a", "Content-Type", octets)

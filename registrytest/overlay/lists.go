@@ -10,7 +10,7 @@ import (
 
 // merge yields the items of both lists, which are in ascending order of their keys. If
 // both lists have an item with the same key, merge yields the item of the upper list.
-// For an item that only the lower list has, the last argument reports whether to yield
+// For an item that only the lower list has, the function shows reports whether to yield
 // it. If neither store has the repository, merge yields the error of the upper list.
 func merge[T any](upper, lower iter.Seq2[T, error], key func(T) string, shows func(T) (bool, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
@@ -92,8 +92,8 @@ func (s *Store) Referrers(ctx context.Context, repo string, subject, after diges
 		switch {
 		case err == nil:
 			// The upper store has the manifest, but not in its list. Either the manifest
-			// has another media type there, and so perhaps no subject, or a client pushed
-			// it after the list was read.
+			// has a different media type there, and so perhaps no subject, or a client
+			// pushed it after the list was read.
 			return m.Subject == subject, nil
 		case missing(err):
 			return !s.hides(manifestKind, repo, string(d.Digest)), nil

@@ -129,7 +129,7 @@ func TestReadersMissNothing(t *testing.T) {
 }
 
 // If a client pushes a referrer of the lower store again, with a media type that has no
-// subject, the manifest is no referrer any more.
+// subject, the manifest is no longer a referrer.
 func TestUpperManifestDecidesSubject(t *testing.T) {
 	t.Parallel()
 	lower := memstore.New()

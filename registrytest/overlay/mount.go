@@ -104,7 +104,7 @@ func (s *Store) copyUp(ctx context.Context, repo string, d digest.Digest, from s
 }
 
 // A lowerBlob is the source of a blob that only the lower store has. It opens the blob
-// for each read, because it does not learn when to close it.
+// for each read, because nothing tells it when to close the blob.
 type lowerBlob struct {
 	store  registry.Store
 	repo   string

@@ -46,9 +46,9 @@ type Store struct {
 	// suffice, because these methods also read the lower store.
 	writing sync.RWMutex
 
-	// hidden has the names of the content of the lower store that the Store does
-	// not show, by kind and repository. No name is ever removed. So if a reader
-	// finds no name here, no client has deleted the content of the lower store.
+	// mu guards hidden, which has the names, by kind and repository, of the lower
+	// store's content that the Store does not show. Names are only added, so a name
+	// that is missing here was never deleted by a client.
 	mu     sync.RWMutex
 	hidden [numKinds]map[string]map[string]struct{}
 }
@@ -93,7 +93,7 @@ func (s *Store) SharesBlobs() bool {
 	return false
 }
 
-// hide makes the Store not show the lower store's content with the name.
+// hide makes the Store hide the lower store's content with the name.
 func (s *Store) hide(k kind, repo, name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,8 +123,8 @@ func (s *Store) hidesSome(k kind, repo string) bool {
 
 func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
-// above returns the result of a read from the upper store that needs no read from the
-// lower store. If the content is missing, the error names it.
+// above returns the result of an operation on the upper store, for callers that need no
+// result from the lower store. If the content is missing, the error names it.
 func above[T any](found T, err error, k kind, repo, name string) (T, error) {
 	if missing(err) {
 		// The error of the upper store may say that it has no such repository, but the

@@ -341,7 +341,7 @@ func files(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-// The changes of the conformance suite, and of this test, do not change a byte of the
+// The writes of the conformance suite, and of this test, do not change a byte of the
 // lower store.
 func TestLowerStoreIsNeverChanged(t *testing.T) {
 	t.Parallel()

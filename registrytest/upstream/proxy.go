@@ -124,7 +124,7 @@ func parse(address string) (base *url.URL, user *url.Userinfo, err error) {
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
 		err = errors.New("want http:// or https:// and a host")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		err = errors.New("leave out what follows the path")
+		err = errors.New("it has a query or a fragment; leave that out")
 	case strings.HasSuffix(strings.TrimRight(u.Path, "/"), "/v2"):
 		err = errors.New("leave out /v2, where the API begins")
 	}

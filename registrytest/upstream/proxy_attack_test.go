@@ -24,15 +24,15 @@ func TestHostileResponses(t *testing.T) {
 		status   int
 		body     string
 	}{
-		"no status":                {"HTTP/1.1 000 x\r\nContent-Length: 0\r\n\r\n", 502, "did not respond"},
-		"a status of two digits":   {"HTTP/1.1 099 x\r\nContent-Length: 0\r\n\r\n", 502, "did not respond"},
+		"no status":                {"HTTP/1.1 000 x\r\nContent-Length: 0\r\n\r\n", 502, "sent no valid response"},
+		"a status of two digits":   {"HTTP/1.1 099 x\r\nContent-Length: 0\r\n\r\n", 502, "sent no valid response"},
 		"a status above all":       {"HTTP/1.1 999 x\r\nContent-Length: 1\r\n\r\nx", 999, "x"},
-		"another protocol":         {"HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: evil\r\n\r\n", 502, "did not respond"},
-		"no HTTP":                  {"SSH-2.0-x\r\n\r\n", 502, "did not respond"},
-		"two lengths":              {"HTTP/1.1 200 x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx", 502, "did not respond"},
-		"a length below zero":      {"HTTP/1.1 200 x\r\nContent-Length: -1\r\n\r\nxx", 502, "did not respond"},
+		"another protocol":         {"HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: evil\r\n\r\n", 502, "sent no valid response"},
+		"no HTTP":                  {"SSH-2.0-x\r\n\r\n", 502, "sent no valid response"},
+		"two lengths":              {"HTTP/1.1 200 x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx", 502, "sent no valid response"},
+		"a length below zero":      {"HTTP/1.1 200 x\r\nContent-Length: -1\r\n\r\nxx", 502, "sent no valid response"},
 		"a folded line":            {"HTTP/1.1 200 x\r\nX: a\r\n b: c\r\nContent-Length: 1\r\n\r\nx", 200, "x"},
-		"an unknown encoding":      {"HTTP/1.1 200 x\r\nTransfer-Encoding: gzip\r\n\r\nx", 502, "did not respond"},
+		"an unknown encoding":      {"HTTP/1.1 200 x\r\nTransfer-Encoding: gzip\r\n\r\nx", 502, "sent no valid response"},
 		"early responses only":     {strings.Repeat("HTTP/1.1 103 x\r\nLink: </a>\r\n\r\n", 1<<10), 0, ""},
 		"a location without sense": {"HTTP/1.1 307 x\r\nLocation: http://[\r\nContent-Length: 0\r\n\r\n", 307, ""},
 	} {

@@ -15,7 +15,7 @@ type body struct {
 	from   io.Reader
 	writer http.ResponseWriter
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards the fields below
 	changed sync.Cond
 	reading bool // whether a Read is running
 	ended   bool

@@ -23,7 +23,7 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// fronts has the options with which clients of a proxy use each version of HTTP.
+// fronts maps each version of HTTP to the options of a proxy whose clients use it.
 var fronts = map[string][]registrytest.Option{
 	"HTTP/1.1": nil,
 	"HTTP/2":   {registrytest.WithTLS()},
@@ -238,7 +238,7 @@ func TestManyClients(t *testing.T) {
 						text, err := io.ReadAll(resp.Body)
 						resp.Body.Close()
 						if err != nil || digest.FromBytes(text) != layer.Digest {
-							t.Errorf("client %d got %d bytes: %v", i, len(text), err)
+							t.Errorf("client %d did not get the whole blob, but %d bytes: %v", i, len(text), err)
 						}
 					}
 					push(t, client, reg.URL, i, i%16 == 0)

@@ -107,7 +107,7 @@ func TestLoginThroughAProxy(t *testing.T) {
 	}
 }
 
-// The proxy replaces an absolute Location of an upload by a URL at the proxy. A
+// The proxy replaces an absolute Location of an upload with a URL at the proxy. A
 // redirect to another host stays the same: the client follows it to that host,
 // without the registry's credentials.
 func TestPlacesThatTheUpstreamNames(t *testing.T) {

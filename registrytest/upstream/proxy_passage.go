@@ -21,7 +21,7 @@ type passage struct {
 	proxy   *Proxy
 	request *registry.Request
 	out     *responseWriter
-	target  *url.URL // URL of the request to the upstream
+	target  *url.URL // URL of the request to the upstream or a token service
 	body    *body    // body of the request
 
 	err     error // response to send, or the reason to end the connection
@@ -89,8 +89,8 @@ func (p *passage) modify(resp *http.Response) error {
 	return nil
 }
 
-// fail sets p.err if the upstream did not respond, or its response cannot be passed
-// on. The error is a response for the client, or the reason to end the connection.
+// fail sets p.err if the upstream sent no response, or one that cannot be passed on. The
+// error is a response for the client, or the reason to end the connection.
 func (p *passage) fail(_ http.ResponseWriter, _ *http.Request, err error) {
 	switch {
 	case p.request.Context().Err() != nil:
@@ -101,7 +101,7 @@ func (p *passage) fail(_ http.ResponseWriter, _ *http.Request, err error) {
 		p.err = fmt.Errorf("%w, because the upstream ended its connection: %w", registry.CloseConnection, err)
 	default:
 		e := &registry.Error{Code: "UNKNOWN", Status: http.StatusBadGateway}
-		e.Message = fmt.Sprintf("the upstream, %s, did not respond: %v", p.target.Host, err)
+		e.Message = fmt.Sprintf("the upstream, %s, sent no valid response: %v", p.target.Host, err)
 		p.request.Note(e.Message)
 		p.err = e
 	}

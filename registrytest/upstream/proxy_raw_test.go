@@ -69,7 +69,7 @@ func withoutLeaks(t *testing.T, test func(t *testing.T)) {
 	t.Run("test", test)
 	if !assertSoon(func() bool { return runtime.NumGoroutine() <= goroutines && descriptors(t) <= files }) {
 		stacks := make([]byte, 1<<20)
-		t.Errorf("%d goroutines, before %d; %d descriptors, before %d\n%s", runtime.NumGoroutine(), goroutines,
+		t.Errorf("the test left goroutines or files: %d goroutines (%d before), %d file descriptors (%d before)\n%s", runtime.NumGoroutine(), goroutines,
 			descriptors(t), files, stacks[:runtime.Stack(stacks, true)])
 	}
 }

@@ -25,7 +25,7 @@ const maxRealms = 16
 // realms are the token services in the upstream's challenges, in order of their
 // numbers.
 type realms struct {
-	mu  sync.Mutex
+	mu  sync.Mutex // guards all
 	all []*url.URL
 }
 
@@ -66,7 +66,7 @@ func (p *passage) realm(realm string) string {
 	}
 	i, ok := p.proxy.realms.add(u)
 	if !ok {
-		p.request.Note("the realm is passed on as it is: the upstream has named " + strconv.Itoa(maxRealms) + " before")
+		p.request.Note("the realm is passed on as it is: the upstream named " + strconv.Itoa(maxRealms) + " others before")
 		return realm
 	}
 	to := p.origin() + p.request.Prefix + tokenPath

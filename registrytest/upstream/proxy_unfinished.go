@@ -57,7 +57,7 @@ func (p *passage) session(u *url.URL) (*http.Response, error) {
 		}
 		resp, err := p.proxy.transport.RoundTrip(ask)
 		if err != nil {
-			return nil, fmt.Errorf("asking for the upload session: %w", err)
+			return nil, fmt.Errorf("requesting the status of the upload session: %w", err)
 		}
 		resp.Body.Close()
 		if resp.StatusCode/100 != 2 || has(resp.Header.Get("Range")) >= want || wait > patience {

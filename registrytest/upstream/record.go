@@ -33,13 +33,13 @@ const (
 type recording struct {
 	file string // file name, or "" for a recording in memory only
 
-	mu         sync.RWMutex
+	mu         sync.RWMutex // guards doc and generation
 	doc        document
 	generation int // number of changes of doc
 
-	// saving is held while the file is written. The field saved is the
-	// generation in the file. The field seen describes the file as last read or
-	// written; it is nil if the file did not exist.
+	// saving is held while the file is written, and guards saved and seen: the
+	// generation in the file, and the file as last read or written, or nil if it
+	// did not exist.
 	saving sync.Mutex
 	saved  int
 	seen   fs.FileInfo
@@ -367,7 +367,7 @@ func (r *recording) unchanged() error {
 	case err != nil:
 		return err
 	case r.seen == nil || !os.SameFile(now, r.seen) || now.Size() != r.seen.Size() || !now.ModTime().Equal(r.seen.ModTime()):
-		return errors.New("another process has changed it; one at a time may record")
+		return errors.New("another process changed it; only one process at a time may record")
 	}
 	return nil
 }

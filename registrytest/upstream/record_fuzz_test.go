@@ -102,7 +102,8 @@ func checkReplay(t *testing.T, h http.Handler, base string, r *repository) {
 	}
 }
 
-// FuzzRecording checks arbitrary files of recordings.
+// FuzzRecording runs checkText on arbitrary text: a recording is refused, or survives a
+// round trip and can be served.
 func FuzzRecording(f *testing.F) {
 	f.Add([]byte(`{"version":1,"upstreams":["docker.io"],"repositories":{"app":{"from":"docker.io/app","missingManifests":{"v1":"MANIFEST_UNKNOWN"},
 		"missingBlobs":{"` + someDigest + `":"BLOB_UNKNOWN"},"blobSizes":{"` + someDigest + `":1},"tags":{"names":["a","b"]},
@@ -112,8 +113,8 @@ func FuzzRecording(f *testing.F) {
 	f.Fuzz(checkText)
 }
 
-// FuzzRecordedFields checks recordings with arbitrary values, since few inputs
-// of FuzzRecording are valid JSON.
+// FuzzRecordedFields runs checkText on recordings with arbitrary values, since few
+// inputs of FuzzRecording are valid JSON.
 func FuzzRecordedFields(f *testing.F) {
 	const other = "sha512:cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e"
 	f.Add("docker.io ghcr.io", "library/app", "docker.io/library/app", "v1", "MANIFEST_UNKNOWN", someDigest, int64(1), "a b", "api", "application/x", byte(0xff))

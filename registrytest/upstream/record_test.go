@@ -85,7 +85,7 @@ func TestRecordingIsWrittenAsAWhole(t *testing.T) {
 	require.ErrorContains(t, r.setUpstreams([]string{"a"}), "writing the recording")
 }
 
-// A Store does not overwrite a recording that another process has changed.
+// A Store does not overwrite a recording that another process changed.
 func TestRecordingOfTwoProcesses(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), RecordingFile)
@@ -100,12 +100,12 @@ func TestRecordingOfTwoProcesses(t *testing.T) {
 		require.NoError(t, first.addMissing(app, manifestKind, "v1", "MANIFEST_UNKNOWN"))
 		third := open()
 		for range 2 {
-			require.ErrorContains(t, second.addMissing(app, manifestKind, "v2", "MANIFEST_UNKNOWN"), "another process has changed it")
+			require.ErrorContains(t, second.addMissing(app, manifestKind, "v2", "MANIFEST_UNKNOWN"), "another process changed it")
 		}
 		second = third
 	}
 	require.NoError(t, os.WriteFile(file, []byte(`{"version":1}`), 0o600))
-	require.ErrorContains(t, first.addMissing(app, manifestKind, "v3", "MANIFEST_UNKNOWN"), "another process has changed it")
+	require.ErrorContains(t, first.addMissing(app, manifestKind, "v3", "MANIFEST_UNKNOWN"), "another process changed it")
 	require.Empty(t, open().doc.Repositories)
 
 	require.NoError(t, os.Remove(file))

@@ -76,7 +76,7 @@ func User(name, password string) RemoteOption {
 }
 
 // DockerConfig authenticates to the registry with the credentials that
-// docker login has stored for its name. They are in the file config.json in dir,
+// docker login stored for its name. They are in the file config.json in dir,
 // or in the credential helper or store that the file names, and may be identity
 // tokens. If dir is empty, it is the value of the environment variable
 // DOCKER_CONFIG, or else ~/.docker. A helper runs when the registry asks for

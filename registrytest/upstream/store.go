@@ -54,7 +54,7 @@ type Store struct {
 	downloads downloads
 
 	mu     sync.Mutex
-	missed map[string]bool
+	missed map[string]bool // names of content that was not recorded; guarded by mu
 }
 
 var _ registry.Store = (*Store)(nil)

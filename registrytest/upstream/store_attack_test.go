@@ -157,7 +157,7 @@ func TestClientsShareABlob(t *testing.T) {
 				text, err := io.ReadAll(resp.Body)
 				resp.Body.Close()
 				if err != nil || digest.FromBytes(text) != layer.Digest {
-					t.Errorf("client %d got %d bytes: %v", i, len(text), err)
+					t.Errorf("client %d did not get the whole blob, but %d bytes: %v", i, len(text), err)
 				}
 				whole.Add(1)
 			}
@@ -225,7 +225,7 @@ func TestNames(t *testing.T) {
 	}
 	r := get(t, front.Server, "/v2/app/manifests/v1?ns=evil.test")
 	require.Equal(t, 404, r.Status)
-	require.Contains(t, r.Body, "evil.test is no upstream of this registry")
+	require.Contains(t, r.Body, "evil.test is not an upstream of this registry")
 	var repos []string
 	for repo, err := range front.store.Repositories(t.Context(), "") {
 		require.NoError(t, err)

@@ -16,7 +16,7 @@ import (
 
 // downloads has the running downloads of blobs, by repository and digest.
 type downloads struct {
-	mu  sync.Mutex
+	mu  sync.Mutex // guards all
 	all map[string]*download
 }
 
@@ -141,8 +141,9 @@ func (d *download) seal() {
 	d.sealed = true
 }
 
-// has reports whether the readers may read bytes after the offset now. The last
-// byte of the blob is withheld from them. The caller holds d.mu.
+// has reports whether the readers may read bytes from the offset on now. The last
+// byte of the blob is withheld from them, and so is a blob of unknown size. The
+// caller holds d.mu.
 func (d *download) has(offset int64) bool {
 	return !d.sealed && offset < min(d.written, d.size-1)
 }
@@ -174,7 +175,7 @@ func (d *download) wait(ctx context.Context) error {
 	}
 }
 
-// read waits until bytes after the offset have arrived, and reads them, except
+// read waits until bytes from the offset on have arrived, and reads them, except
 // for the last byte of the blob. If done is true, the download has succeeded,
 // and the rest of the blob is in the local store.
 func (d *download) read(ctx context.Context, p []byte, offset int64) (n int, done bool, err error) {
@@ -200,7 +201,7 @@ func (d *download) read(ctx context.Context, p []byte, offset int64) (n int, don
 	}
 }
 
-// waitForMore waits until bytes after the offset have arrived or the download
+// waitForMore waits until bytes from the offset on have arrived or the download
 // has ended.
 func (d *download) waitForMore(ctx context.Context, offset int64) error {
 	d.mu.Lock()
@@ -225,9 +226,9 @@ func (d *download) waitForMore(ctx context.Context, offset int64) error {
 // byte.
 const stallTime = time.Minute
 
-// errStalled is the error of a download whose upstream has sent no byte for
+// errStalled is the error of a download whose upstream sent no byte for
 // stallTime.
-var errStalled = fmt.Errorf("the upstream has sent nothing for %v", stallTime)
+var errStalled = fmt.Errorf("the upstream sent nothing for %v", stallTime)
 
 // fetchBlob requests a blob from the upstream, verifies it, and commits it to
 // the local store.

@@ -8,7 +8,7 @@ import (
 // flights are running calls of functions, by key. Goroutines that need the
 // result of the same call share it.
 type flights[T any] struct {
-	mu  sync.Mutex
+	mu  sync.Mutex // guards all
 	all map[string]*flight[T]
 }
 

@@ -77,7 +77,7 @@ func TestLogins(t *testing.T) {
 		tokens := up.Requests().Op(registry.GetToken)
 		require.Equal(t, name == "Bearer", tokens.Len() > 0)
 		for _, r := range up.Requests().Records() {
-			require.NotEqual(t, "Basic AAAAAAAA", r.RequestHeader.Get("Authorization"), "the credentials of clients stay")
+			require.NotEqual(t, "Basic AAAAAAAA", r.RequestHeader.Get("Authorization"), "the Store does not pass on the credentials of its clients")
 		}
 	}
 }

@@ -44,7 +44,7 @@ func (s *Store) Middleware(next registry.Handler) registry.Handler {
 			}
 			return next(w, r)
 		}
-		e := registry.Errorf(registry.CodeNameUnknown, "%.255s is no upstream of this registry", ns)
+		e := registry.Errorf(registry.CodeNameUnknown, "%.255s is not an upstream of this registry", ns)
 		e.Status = http.StatusNotFound
 		return e
 	}

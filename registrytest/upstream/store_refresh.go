@@ -16,7 +16,7 @@ type refresh struct {
 	tags map[string]bool // arguments of Refresh: tags, or REPOSITORY:TAG
 
 	mu   sync.Mutex
-	done map[string]bool
+	done map[string]bool // content that was requested again; guarded by mu
 }
 
 func (r *refresh) add(tags []string) error {
@@ -55,7 +55,7 @@ func (s *Store) refreshes(p place, k kind, name string) bool {
 	return !r.done[string(rune('0'+k))+p.local+" "+name]
 }
 
-// refreshed stores that the content has been requested, so that a Store with
+// refreshed stores that the content was requested, so that a Store with
 // [Refresh] requests it only once.
 func (s *Store) refreshed(p place, k kind, name string) {
 	if s.refresh.tags == nil {

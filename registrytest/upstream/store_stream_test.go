@@ -34,8 +34,8 @@ func (b blocked) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// A counter is a writer that counts bytes. When it has got enough bytes, it closes
-// the channel in its field reached.
+// A counter is a writer that counts bytes. When it has enough bytes, it closes the
+// channel reached.
 type counter struct {
 	n, enough int
 	reached   chan struct{}

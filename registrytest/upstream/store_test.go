@@ -143,16 +143,16 @@ func TestReplay(t *testing.T) {
 	require.Equal(t, index.Digest, d.Digest)
 }
 
-// beyond lists the requirements in package conformance that a Store does not
-// meet, with the reasons.
+// beyond lists the tests of package conformance that TestStoreConformance skips, with
+// the reasons.
 var beyond = map[string]string{
 	"check_and_write_are_one_step":  "the API has no transactions",
-	"manifest_is_of_any_media_type": "a registry refuses bytes that are no manifest",
+	"manifest_is_of_any_media_type": "a registry refuses bytes that are not a manifest",
 	"many_tags_are_listed":          "each page is a request, so it takes long",
 }
 
-// With PassWrites, a Store meets the requirements of package conformance, except
-// those in beyond.
+// With PassWrites, a Store passes the tests of package conformance, except those in
+// beyond.
 func TestStoreConformance(t *testing.T) {
 	t.Parallel()
 	conformance.Store(t, func(t *testing.T) registry.Store {

@@ -101,8 +101,8 @@ const unknownSize = -1
 // other tools open. The archive has no credentials. It has the part of each body
 // that the journal kept, with a comment if the journal did not keep all of it: a
 // server keeps bodies with registrytest.WithBodies, a journal with
-// [journal.Journal.KeepBodies]. It has no bodies of requests to the token service,
-// since these are credentials.
+// [journal.Journal.KeepBodies]. It leaves out the bodies of token requests and of
+// their responses, since these are credentials.
 func HAR(w io.Writer, requests journal.Requests) error {
 	log := harLog{Version: "1.2", Creator: harCreator{modulePath, moduleVersion()}, Entries: []harEntry{}}
 	for _, record := range requests.Records() {

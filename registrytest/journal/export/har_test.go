@@ -53,12 +53,12 @@ func checkHAR(t *testing.T, object har, name string, required map[string]string,
 		case []any:
 			require.Equal(t, "a", kind, "%s.%s", name, field)
 		default:
-			require.Fail(t, "of another type", "%s.%s is %T", name, field, v)
+			require.Fail(t, "a field has the wrong type", "%s.%s is %T", name, field, v)
 		}
 	}
 	for field := range object {
 		if _, ok := required[field]; !ok && !strings.HasPrefix(field, "_") && field != "comment" {
-			require.Contains(t, optional, field, "%s.%s is no field of HAR", name, field)
+			require.Contains(t, optional, field, "%s.%s is not a field of HAR", name, field)
 		}
 	}
 }

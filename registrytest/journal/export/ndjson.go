@@ -65,7 +65,7 @@ type jsonBody struct {
 
 // NDJSON writes each request as a JSON object on its own line. The objects have no
 // credentials. As in [HAR], they have the part of each body that the journal kept,
-// except for requests to the token service, whose bodies are credentials.
+// except for the bodies of token requests and of their responses.
 func NDJSON(w io.Writer, requests journal.Requests) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)

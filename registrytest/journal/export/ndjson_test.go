@@ -29,8 +29,8 @@ func writeNDJSON(t *testing.T, r journal.Requests) (list []map[string]any) {
 	return list
 }
 
-// newServer starts a registry whose journal keeps the first bytes of each body, as
-// many as bodies says.
+// newServer starts a registry whose journal keeps the first bytes of each body. The
+// argument bodies is their number.
 func newServer(t *testing.T, bodies int64, opts ...registry.Option) *registrytest.Server {
 	all := []registrytest.Option{registrytest.WithBodies(bodies)}
 	for _, o := range opts {
@@ -92,7 +92,8 @@ func TestNDJSON(t *testing.T) {
 	require.NotContains(t, writeNDJSON(t, bare.Requests())[0], "responseBody")
 }
 
-// Neither export has the bodies of requests to the token service.
+// Neither export has the bodies of token requests or of their responses. NDJSON has a
+// body that is not UTF-8 in base64, and calls a fault without a name "fault".
 func TestBodiesOfTokensAreLeftOut(t *testing.T) {
 	t.Parallel()
 	r := journal.NewRequests(
