@@ -143,7 +143,7 @@ func (h *handler) appendChunk(r *Request, s *upload) (ended bool, err error) {
 		return false, h.continueAt(r, s, "the body ended after %d bytes: %v", n, err)
 	}
 	if length >= 0 && n != length {
-		return true, Errorf(CodeSizeInvalid, "received %d bytes, not %d", n, length)
+		return true, Errorf(CodeSizeInvalid, "received %d bytes, not %d; the upload session has ended", n, length)
 	}
 	if length > 0 {
 		s.lastChunk = length

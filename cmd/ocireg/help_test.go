@@ -59,13 +59,13 @@ func TestHelpAboutFaults(t *testing.T) {
 		words[word] = true
 	}
 	for op := registry.UnknownOp; op <= registry.GetToken; op++ {
-		require.True(t, words[op.String()], op)
+		require.True(t, words[op.String()], "helpFaults lacks the operation %s", op)
 	}
 	rule := reflect.TypeFor[fault.Rule]()
 	for i := range rule.NumMethod() {
 		name := rule.Method(i).Name
 		word := strings.ToLower(regexp.MustCompile(`[a-z][A-Z]`).ReplaceAllStringFunc(name, func(s string) string { return s[:1] + "-" + s[1:] }))
-		require.True(t, words[word] || name == "String" || name == "Begin", word)
+		require.True(t, words[word] || name == "String" || name == "Begin", "helpFaults lacks the word %s", word)
 	}
 	for _, m := range regexp.MustCompile(`-fault '([^']+)'`).FindAllStringSubmatch(text+usage, -1) {
 		_, err := fault.Parse(m[1])

@@ -63,7 +63,8 @@ func ExceptTraps(names ...string) Option {
 //
 // The test fails for each trap that the client steps into, and for each twin with
 // which it fails. [TrapReport.Markdown] has the outcomes of all traps, and the reasons
-// why some were not tried. docs/exploring.md describes them.
+// why some were not tried. If none was tried, the test passes, and its log says why.
+// docs/exploring.md describes the traps.
 func Hostile(t *testing.T, setup func(t *T, reg *registrytest.Server), run func(t *T, reg *registrytest.Server) error, opts ...Option) *TrapReport {
 	t.Helper()
 	h := &hostile{explorer: explorer{t: t, setup: setup, run: run}}

@@ -7,6 +7,5 @@
 // [Parse] reads. Package inject holds the rules of a registry, and applies them to its
 // requests.
 //
-// Each word of the text form is a method of Rule. To add a word, write the method and
-// its row in the table of words in the same file.
+// Each word of the text form is a method of Rule.
 package fault

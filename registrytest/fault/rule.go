@@ -40,7 +40,7 @@ type Rule struct {
 	*rule // nil in the zero Rule; methods change a clone
 }
 
-// A rule holds the words of a Rule. Each of the 40 methods of Rule copies its receiver
+// A rule holds the words of a Rule. Each method of Rule copies its receiver
 // and its result. If Rule were this struct instead of a pointer to it, the package's
 // machine code would be larger by 80 KB.
 type rule struct {

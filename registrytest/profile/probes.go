@@ -150,7 +150,7 @@ func probeLayersInIndex(p *prober) string {
 }
 
 // probeTags returns a probe of a list of tags with the query, after pushes of
-// v2, v10 and v1.
+// v2, v10 and v1. The probe observes the tags alone, without the status.
 func probeTags(query string) probe {
 	return func(p *prober) string {
 		for _, tag := range []string{"v2", "v10", "v1"} {

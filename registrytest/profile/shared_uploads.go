@@ -111,19 +111,19 @@ func (s *bySession[T]) forget(r *registry.Request, status int) {
 // inSession are the operations on an upload session.
 var inSession = []registry.Op{registry.PatchUpload, registry.PutUpload, registry.GetUpload, registry.CancelUpload}
 
-// frozenRange returns the behaviour of a registry that responds to each chunk of
-// a session with the Range of the first chunk.
+// frozenRange returns the behaviour of a registry that responds to each chunk that it
+// stores with the Range of the first chunk of the session.
 func frozenRange() behaviour {
 	return behaviour{{decides: "the Range of chunks", build: func(b *build, q *quirk) {
 		var first bySession[string]
 		for _, p := range header(func(r *registry.Request, status int, h http.Header) int {
 			first.forget(r, status)
-			if r.Op != registry.PatchUpload {
+			if r.Op != registry.PatchUpload || status/100 != 2 {
 				return status
 			}
 			if frozen, ok := first.get(r.Session); ok {
 				h.Set("Range", frozen)
-			} else if status/100 == 2 {
+			} else {
 				first.set(r.Session, h.Get("Range"))
 			}
 			return status

@@ -36,6 +36,20 @@ func TestStateOfCutChunk(t *testing.T) {
 	require.Equal(t, "404 BLOB_UPLOAD_UNKNOWN", p.chunk(again, 10, "0123456789").code())
 }
 
+// Only the responses to stored chunks have the Range of the first chunk. That of a
+// refused chunk tells the client where to go on.
+func TestFrozenRange(t *testing.T) {
+	t.Parallel()
+	p, reg := newProber(t, nil, Quirk("ecr.range-frozen"))
+	session := p.start()
+	require.Equal(t, "0-2", p.chunk(session, 0, "012").header.Get("Range"))
+	require.Equal(t, "0-2", p.chunk(session, 3, "345").header.Get("Range"))
+	refused := p.chunk(session, 9, "9")
+	require.Equal(t, 416, refused.status)
+	require.Equal(t, "0-5", refused.header.Get("Range"))
+	require.Empty(t, reg.Requests().Op(registry.PatchUpload).Last().Notes)
+}
+
 // If a session has ended, a request with its state gets the error for an unknown
 // session. A request with the state of another session gets that for an invalid state.
 func TestStateOfEndedUpload(t *testing.T) {

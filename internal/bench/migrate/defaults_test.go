@@ -149,6 +149,27 @@ var probes = map[string]func(c client) string{
 	"list referrers": func(c client) string {
 		return c.status("GET", "/v2/app/referrers/"+c.pushImage("app").String(), "", "")
 	},
+	"pull by the tag of a manifest that was deleted by its digest": func(c client) string {
+		c.do("DELETE", "/v2/app/manifests/"+c.pushImage("app").String(), "", "")
+		return c.status("GET", "/v2/app/manifests/v1", "", "")
+	},
+	"push a manifest under the digest of another one": func(c client) string {
+		c.push("app", "{}")
+		return c.status("PUT", "/v2/app/manifests/"+digest.FromString("other").String(), ocispec.MediaTypeImageManifest, image(digest.FromString("{}"), 2, ""))
+	},
+	"pull a blob from its third byte on": func(c client) string {
+		r := httptest.NewRequest("GET", "/v2/app/blobs/"+c.push("app", "blob").String(), nil)
+		r.Header.Set("Range", "bytes=2-")
+		w := httptest.NewRecorder()
+		c.h.ServeHTTP(w, r)
+		return strconv.Itoa(w.Code)
+	},
+	"get the status of an upload session": func(c client) string {
+		return c.status("GET", c.do("POST", "/v2/app/blobs/uploads/", "", "").Header.Get("Location"), "", "")
+	},
+	"pull from a repository whose name has capitals": func(c client) string {
+		return c.status("GET", "/v2/App/manifests/v1", "", "")
+	},
 	"list repositories": func(c client) string { return c.status("GET", "/v2/_catalog", "", "") },
 }
 
