@@ -22,8 +22,8 @@ import (
 	"github.com/ocireg/registry/registrytest/lint"
 )
 
-// TestByHand does the tasks for which many projects have written helpers in
-// their tests of registry clients.
+// TestByHand does tasks for which many projects wrote helpers of their own in the
+// tests of their registry clients.
 func TestByHand(t *testing.T) {
 	for _, c := range []struct {
 		task string

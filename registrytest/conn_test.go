@@ -15,7 +15,7 @@ func TestClientsAreGivenTimeToNotice(t *testing.T) {
 	for name, test := range map[string]struct {
 		reads bool
 		told  time.Duration // the time after which the client's Read fails
-		close time.Duration // the time after that until the client calls Close
+		close time.Duration // the time from then until the client calls Close
 		want  time.Duration
 	}{
 		"at once":           {true, 0, 0, 0},

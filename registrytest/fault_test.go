@@ -16,7 +16,7 @@ import (
 	"github.com/ocireg/registry/internal/testclient"
 )
 
-// listenerKinds has the options for a server at each kind of port.
+// listenerKinds maps each kind of server to its options.
 var listenerKinds = map[string][]Option{
 	"HTTP":                nil,
 	"HTTPS":               {WithTLS()},
@@ -128,7 +128,8 @@ func TestSilenceEndsWithTheServer(t *testing.T) {
 	})
 }
 
-// A test that calls Silence or Refuse fails if no client connects.
+// A test that calls Silence or Refuse fails if no client connects, except for a server
+// that refuses clients at a port.
 func TestRefuseAndSilenceWithoutClients(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

@@ -43,7 +43,7 @@ var failingTests = map[string]func(t *testing.T){
 	},
 	"push with a host": func(t *testing.T) {
 		reg := registrytest.NewServer(t)
-		reg.Push(t, reg.Ref("a:v1"), content.Image()) // want failure: leave out the host, Push takes "a:v1"
+		reg.Push(t, reg.Ref("a:v1"), content.Image()) // want failure: leave out the host; Push takes "a:v1"
 	},
 	"push": func(t *testing.T) {
 		registrytest.NewServer(t).Push(t, "UPPER:v1", content.Image()) // want failure: putting UPPER:v1

@@ -23,8 +23,8 @@ import (
 //   - Exclusive() string returns the name of the one thing that the option
 //     decides, such as "authentication". Two options that return the same name
 //     fail the test, unless they are equal (==); then the second has no effect.
-//   - CheckStore(registry.Store) error, when all options are known: an error fails
-//     the test, as an error of Err does.
+//   - CheckStore(registry.Store) error, when all options are known, if one of them
+//     sets the store: an error fails the test, as an error of Err does.
 //   - Observe(*journal.Journal), before the server starts.
 //   - CheckRequests(journal.TB, journal.Requests), after the server was closed.
 //   - Close() error, after the server was closed: an error is a failure of the

@@ -247,7 +247,7 @@ func (s *Server) Push(t TB, ref string, c content.Content) content.Content {
 		bare = ref
 	}
 	if name, ok := strings.CutPrefix(bare, s.Ref("")); ok {
-		t.Fatalf("registrytest: pushing to %s: leave out the host, Push takes %q", ref, name)
+		t.Fatalf("registrytest: pushing to %s: leave out the host; Push takes %q", ref, name)
 	}
 	return s.State.Push(t, ref, c)
 }

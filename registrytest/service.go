@@ -286,7 +286,7 @@ func (s *service) awaitEnd(ended <-chan struct{}) error {
 	}
 	s.hung = true
 	s.mu.Unlock()
-	return fmt.Errorf("%s hangs: %v after their connections were closed, it is still serving%s\n\n%s",
+	return fmt.Errorf("%s hangs: %v after it closed the connections, it is still serving%s\n\n%s",
 		s.address, drainTime, &hanging, strings.Join(labelled(s.leaks.label), "\n"))
 }
 

@@ -17,7 +17,8 @@ import (
 // A TLSVariant changes how a server speaks TLS, see [WithTLS].
 type TLSVariant uint8
 
-// These variants make the server's certificate invalid, or restrict its clients.
+// These variants make the server's certificate invalid, or restrict the clients and
+// the protocol.
 const (
 	ExpiredCert       TLSVariant = 1 << iota // the certificate expired an hour ago
 	NotYetValidCert                          // the certificate is valid from tomorrow

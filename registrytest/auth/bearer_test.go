@@ -71,8 +71,8 @@ func TestBearer(t *testing.T) {
 	}
 }
 
-// A token expires by the clock, by ExpireTokens and with its user, in the middle
-// of a push.
+// A token may become invalid in the middle of a push: by the clock, by ExpireTokens,
+// or because its user is revoked.
 func TestExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReg(t, auth.Bearer())
@@ -104,7 +104,7 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
-// When a user is revoked or gets a new password, its tokens become invalid. They
+// When a user is revoked or replaced, its password and tokens become invalid. They
 // remain invalid if the user is added again.
 func TestTokensEndWithTheirUser(t *testing.T) {
 	for name, change := range map[string]func(r *reg){

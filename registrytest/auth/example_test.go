@@ -60,7 +60,7 @@ func ExampleBearer() {
 	}
 }
 
-// A registry that limits the requests of each user, as Docker Hub does.
+// A registry that limits the number of requests of each client, as Docker Hub does.
 func ExampleRateLimit() {
 	limit := &auth.RateLimit{Limit: 1, Window: time.Minute}
 	handler := registry.New(memstore.New(), limit.Options()...)

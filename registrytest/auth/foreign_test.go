@@ -128,8 +128,8 @@ func webKeys(t *testing.T, keys ...object) []byte {
 	return text
 }
 
-// The registry accepts tokens of a trusted issuer with each signature algorithm,
-// whether the key comes from Trust or TrustJWKS.
+// The registry accepts tokens of a trusted issuer that are signed with an RSA, ECDSA or
+// Ed25519 key, whether the key comes from Trust or TrustJWKS.
 func TestTrust(t *testing.T) {
 	t.Parallel()
 	rsaKey := newKeyPair(t, "RSA")

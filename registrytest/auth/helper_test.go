@@ -28,7 +28,7 @@ type reg struct {
 	store registry.Store
 }
 
-// newReg returns a registry in memory that a protects. Each of its three
+// newReg returns a registry in memory that the Auth protects. Each of its three
 // repositories has one blob and one manifest.
 func newReg(t testing.TB, a *auth.Auth, opts ...registry.Option) *reg {
 	store := memstore.New()

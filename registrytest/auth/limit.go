@@ -186,8 +186,8 @@ func (q *Quota) take(client string, n int64) bool {
 }
 
 // A meteredBody is a request's body that subtracts the bytes from the quota as the
-// registry reads them. The field paid is the part of the Content-Length, which was
-// subtracted in advance, that is still to be read.
+// registry reads them. The Content-Length was subtracted in advance: the field paid is
+// the number of these bytes that are still to be read.
 type meteredBody struct {
 	io.ReadCloser
 	quota    *Quota

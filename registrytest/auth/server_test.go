@@ -46,7 +46,7 @@ func TestUsers(t *testing.T) {
 	require.Equal(t, 200, getAs(t, reg, manifest("team/app"), ro))
 	require.Equal(t, 403, getAs(t, reg, manifest("other/app"), ro))
 	require.Equal(t, 404, getAs(t, reg, manifest("other/app"), ci))
-	require.Equal(t, 2, reg.Requests().User("ro").Len(), "the journal has the user")
+	require.Equal(t, 2, reg.Requests().User("ro").Len(), "the journal has the user of a request")
 
 	a.Revoke("ci")
 	require.Equal(t, 401, getAs(t, reg, manifest("team/app"), ci))

@@ -54,7 +54,7 @@ func waysByBasic(c credentials) (all []way) {
 	return all
 }
 
-// waysByBearer returns attacks with tokens that do not cover the secret
+// waysByBearer returns attacks with tokens that are invalid or do not cover the secret
 // repository, and with valid tokens in a wrong place of the request.
 func waysByBearer(c credentials) (all []way) {
 	add := func(name string, try func(*world)) { all = append(all, way{"token " + name, try}) }

@@ -138,7 +138,7 @@ func TestWaysAroundAuthentication(t *testing.T) {
 	}
 }
 
-// in returns r for the subtest t.
+// in returns a copy of r that reports failures to the subtest t.
 func (r *reg) in(t *testing.T) *reg {
 	sub := *r
 	sub.t = t

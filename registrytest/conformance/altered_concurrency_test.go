@@ -73,8 +73,8 @@ var concurrencyAlterations = []alteration{
 	}},
 }
 
-// stuckAlterations are alterations that make calls of a store wait forever.
-// Rules notice them only by their timeout.
+// stuckAlterations are alterations that make calls of a store wait forever, or that
+// leave goroutines behind. Rules notice them only by their timeout.
 var stuckAlterations = []alteration{
 	{"a lock is held while repositories are listed", []string{"store may be used while it is listed"}, func(a *altered) {
 		lock := a.lockWrites()

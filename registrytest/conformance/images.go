@@ -28,7 +28,7 @@ func (t *registryTest) bytes(n int) []byte {
 // have.
 func (t *registryTest) absentDigest() digest.Digest { return digest.FromBytes(t.bytes(32)) }
 
-// repo returns a new name of a repository.
+// repo returns the name of a new repository, which no other check uses.
 func (t *registryTest) repo() string {
 	prefix := t.target.Repo
 	if prefix == "" {

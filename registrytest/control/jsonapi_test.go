@@ -15,8 +15,8 @@ import (
 	"github.com/ocireg/registry/internal/jsonapi"
 )
 
-// Each error of an API of package jsonapi has its status and is one sentence in
-// JSON. The test is in this package to save a test binary, since only this
+// Each response of an API of package jsonapi has the right status, and an error is one
+// sentence in JSON. The test is in this package to save a test binary, since only this
 // package uses jsonapi.
 func TestJSONAPI(t *testing.T) {
 	t.Parallel()

@@ -99,7 +99,7 @@ func TestDocumentHasAllRoutes(t *testing.T) {
 	require.NoError(t, err)
 	require.JSONEq(t, string(text), a.text(t, 200, "GET", "/v1/openapi.json", ""))
 
-	// The page docs/control.md names every endpoint and every parameter, too.
+	// The page docs/control.md names every other endpoint and every parameter, too.
 	page, err := os.ReadFile("../../docs/control.md")
 	require.NoError(t, err)
 	for pattern, parameters := range routes {

@@ -14,8 +14,8 @@ import (
 	"github.com/ocireg/registry/registrytest/control"
 )
 
-// Requests that an HTTP library would not send get an error response and have no
-// effect.
+// Requests that an HTTP library would not send get a response, which is an error if the
+// request is malformed or not permitted. They have no effect.
 func TestRawRequests(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, control.Config{Token: "s3cret", Page: http.NotFoundHandler()})

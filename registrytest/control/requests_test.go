@@ -118,7 +118,8 @@ func (*fatal) Helper()                           {}
 func (*fatal) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 func (*fatal) Errorf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 
-// Every format lists the same requests, and none shows credentials.
+// Every format lists the same requests, and none shows credentials. The header Accept
+// selects a format, too.
 func TestForms(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, control.Config{}, registrytest.WithBodies(1000))
@@ -242,7 +243,7 @@ func TestFollow(t *testing.T) {
 		<-ended
 		synctest.Wait()
 		require.Equal(t, "2 404", all.events(t)[len(all.events(t))-1])
-		require.Equal(t, []string{"3 404", "2 404"}, failed.events(t), "the request that began earlier comes, too")
+		require.Equal(t, []string{"3 404", "2 404"}, failed.events(t), "a request that began before the last one comes when it ends")
 		stopFailed()
 		failed.mu.Lock()
 		length := failed.text.Len()

@@ -145,7 +145,7 @@ func (s *Server) InProcess(t registrytest.TB) *registrytest.Server {
 	hint.NilTest("external", "Server.InProcess", t)
 	t.Helper()
 	if s.inProcess == nil {
-		const format = "external: the test needs a registry of this process, but %s has the address of another"
+		const format = "external: the test needs a registry in this process, but %s has the address of another"
 		if t, ok := t.(interface {
 			Skipf(format string, args ...any)
 		}); ok {

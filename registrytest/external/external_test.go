@@ -157,7 +157,7 @@ func TestInProcess(t *testing.T) {
 		t.Errorf("InProcess did not end the test")
 	})
 	require.Empty(t, tr.Errors())
-	require.Equal(t, []string{"external: the test needs a registry of this process, but " + testEnv + " has the address of another"}, tr.Skips())
+	require.Equal(t, []string{"external: the test needs a registry in this process, but " + testEnv + " has the address of another"}, tr.Skips())
 	tr = faketb.Try(t, func(t *faketb.TB) {
 		external.NewServer(t, testEnv).InProcess(struct{ registrytest.TB }{t}).Restart()
 	})

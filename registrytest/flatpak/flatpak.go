@@ -34,9 +34,9 @@ import (
 // annotation:NAME:exists select images. An image must match all parameters; if a
 // parameter is repeated, it must match one of the values. The index lists neither
 // images that cannot be read, nor those with digests other than sha256, which
-// Flatpak does not support. [registry.Exchange.Notes] names the damaged images.
+// Flatpak does not support. [registry.Exchange.Notes] names up to 10 damaged images.
 //
-// Flatpak requests the index without credentials. So it lists only repositories
+// Flatpak requests the index without credentials. So the index lists only repositories
 // from which a client without credentials may pull; see [registry.Request.Public].
 // The index has an ETag, and a cache must revalidate it before each use.
 //
