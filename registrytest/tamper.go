@@ -149,7 +149,7 @@ type tampered struct {
 // notice notes that a request has met the change.
 func (tp *tampered) notice() { tp.noticed.Store(true) }
 
-// get returns the tampering of the content.
+// get returns the tampering of the content, and false if there is none.
 func (ts *tamperings) get(repo string, d digest.Digest) (*tampered, bool) {
 	if ts.n.Load() == 0 {
 		return nil, false

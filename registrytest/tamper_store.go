@@ -28,7 +28,8 @@ func operates(s registry.Store) bool {
 	return ok
 }
 
-// SharesBlobs reports whether the repositories of the store share their blobs.
+// SharesBlobs calls the method of the store, if it has one. The embedded interface does
+// not have this method.
 func (s *tamperedStore) SharesBlobs() bool {
 	shares, ok := s.Store.(interface{ SharesBlobs() bool })
 	return ok && shares.SharesBlobs()

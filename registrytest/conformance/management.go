@@ -175,9 +175,9 @@ var deleteRequirements = []Requirement{
 	},
 }
 
-// wantGuarded reports a violation unless a DELETE of the URL deletes the content
-// if and only if its condition, such as If-Match, is true. The GET requests have
-// the value accept in Accept.
+// wantGuarded reports a violation if a DELETE of the URL deletes the content although
+// its condition, such as If-Match, is false, or if it fails although its condition is
+// true. The GET requests have the value accept in Accept.
 func (t *registryTest) wantGuarded(url, accept string) {
 	t.Helper()
 	etag := t.get(url, "Accept", accept).Header.Get("ETag")

@@ -259,7 +259,7 @@ type headCheck struct {
 	content []byte
 }
 
-// heads pushes an image and returns the URLs of its manifest and layer.
+// heads pushes an image and returns the URLs and the content of its manifest and layer.
 func (t *registryTest) heads() []headCheck {
 	t.Helper()
 	repo := t.repo()

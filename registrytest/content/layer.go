@@ -32,9 +32,9 @@ func created() time.Time { return time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 // A layer is one layer of a recipe, before its blob is built.
 type layer struct {
-	// blob is the layer itself. If it is nil, pack makes the layer. It returns the
-	// content, and the number of stored blocks in which gzip's format holds the
-	// content. A number of 0 means that the layer is not in gzip's format.
+	// blob is the layer itself. If it is nil, pack makes the layer: it returns the
+	// content, and the number of stored blocks that hold the content in gzip's format,
+	// or 0 if the layer is not in that format.
 	blob *Blob
 	pack func(id layerID, compressed bool) (s source, blocks int64, err error)
 

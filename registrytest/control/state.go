@@ -83,8 +83,8 @@ func (c *Control) revoke(r *call) (_ any, err error) {
 	return nil, nil
 }
 
-// expireTokens serves DELETE /v1/tokens: all access tokens issued until now
-// expire, but not refresh tokens and static tokens.
+// expireTokens serves DELETE /v1/tokens: all access tokens issued so far expire, but
+// not refresh tokens and static tokens.
 func (c *Control) expireTokens(*call) (any, error) {
 	a, err := c.users()
 	if err == nil {
@@ -109,8 +109,8 @@ func (c *Control) advance(_ *call, in struct{ Advance string }) (any, error) {
 // actions are the possible values of ACTION in POST /v1/listener/ACTION.
 var actions = []string{"stop", "start", "restart", "refuse", "silence", "drop"}
 
-// listen serves POST /v1/listener/ACTION: it performs the action, such as the
-// beginning or the end of an outage.
+// listen serves POST /v1/listener/ACTION: it performs the action, which may begin or
+// end an outage.
 func (c *Control) listen(r *call, in struct{ First int }) (any, error) {
 	action := r.PathValue("action")
 	if !slices.Contains(actions, action) {
