@@ -62,7 +62,7 @@ type keychain struct {
 func (k keychain) Resolve(r authn.Resource) (authn.Authenticator, error) {
 	host := k.host
 	if registry, err := name.NewRegistry(host); err == nil {
-		host = registry.RegistryStr() // docker.io has another name here.
+		host = registry.RegistryStr() // Here docker.io is named index.docker.io.
 	}
 	if r.RegistryStr() != host {
 		return authn.Anonymous, nil

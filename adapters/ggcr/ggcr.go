@@ -136,8 +136,8 @@ func fromManifest(m interface {
 	return content.Content{MediaType: string(mediaType), Digest: digest.FromBytes(raw), Size: int64(len(raw)), Manifest: raw}, nil
 }
 
-// fromLayer returns the blob with the descriptor. A blob that is not
-// distributable has nothing else.
+// fromLayer returns the blob with the descriptor. The blob has no bytes if it is
+// not distributable.
 func fromLayer(d v1.Descriptor, open func() (v1.Layer, error)) (content.Blob, error) {
 	if !d.MediaType.IsDistributable() {
 		return content.Blob{Descriptor: descriptor(d)}, nil

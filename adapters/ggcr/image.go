@@ -138,8 +138,7 @@ func (i index) ImageIndex(h v1.Hash) (v1.ImageIndex, error) {
 	return GetIndex(i.ctx, i.store, i.child(h))
 }
 
-// Layer returns a blob that the index lists. Package partial asks for this
-// method.
+// Layer returns a blob that the index lists. Package partial looks for this method.
 func (i index) Layer(h v1.Hash) (v1.Layer, error) {
 	m, err := i.IndexManifest()
 	if err != nil {

@@ -117,7 +117,8 @@ func (t target) push(ctx context.Context, d ocispec.Descriptor, r io.Reader) err
 	return w.Commit(ctx, d.Digest)
 }
 
-// Tag puts the manifest again: a store sets tags with manifests only.
+// Tag puts the manifest again, because a store sets a tag only when it gets a
+// manifest.
 func (t target) Tag(ctx context.Context, d ocispec.Descriptor, reference string) error {
 	m, err := t.store.GetManifest(ctx, t.repo, string(d.Digest))
 	if err != nil {

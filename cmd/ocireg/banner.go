@@ -61,7 +61,7 @@ func (b *banner) list(ctx context.Context, store registry.Store, layouts *layout
 		}
 		for d, err := range layouts.Untagged(ctx, repo) {
 			if err != nil {
-				break // Listing the tags has logged the same error.
+				break // Listing the tags logged the same error.
 			}
 			b.untagged++
 			b.add(repo + "@" + string(d.Digest))

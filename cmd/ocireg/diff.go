@@ -162,8 +162,8 @@ func (d *diffReport) end() error {
 	return nil
 }
 
-// loginOf returns the credentials that docker login has stored for the host
-// of the URL, or none.
+// loginOf returns the credentials that docker login stored for the host of the URL,
+// or none.
 func loginOf(ctx context.Context, address string) (auth.Credentials, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {

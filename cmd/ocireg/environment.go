@@ -18,10 +18,10 @@ func variableOf(flag string) string {
 }
 
 // setFromEnvironment sets each flag that the command line does not set, if its
-// variable is not empty. For an invalid value, it returns the error of the flag: that
-// of a rule or a name quotes the value, and that of a value which may be secret, such
-// as the one of -user, does not. Package flag would add the value to every error, even
-// if the variable of the flag -token has a token by mistake.
+// variable is not empty. For an invalid value, it returns the flag's own error,
+// which does not quote a value that may be secret, such as the password of -user.
+// Package flag would quote the value in every error, even a secret token in the
+// variable of -token, which takes a boolean.
 func setFromEnvironment(fs *flag.FlagSet) error {
 	given := map[string]bool{versionFlag: true}
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })

@@ -28,7 +28,7 @@ type settings struct {
 	tag        string
 	readOnly   bool
 	overlay    bool
-	layouts    *layout.Store // the store that openStore has opened, or nil
+	layouts    *layout.Store // the store that openStore opened, or nil
 	record     recordFlags
 
 	referrersTags bool

@@ -85,8 +85,8 @@ func (s *settings) addHost(v string) error {
 func limitStalls(d time.Duration) func(registry.Handler) registry.Handler {
 	return func(next registry.Handler) registry.Handler {
 		return func(w http.ResponseWriter, r *registry.Request) error {
-			// A ResponseWriter without a connection, as in tests, has no
-			// deadlines. The errors do not matter.
+			// The errors of c are ignored: a ResponseWriter without a connection, as
+			// in tests, has no deadlines.
 			c := http.NewResponseController(w)
 			body := &limitedBody{ReadCloser: r.Body, conn: c, d: d, ended: r.ContentLength == 0}
 			hr := *r.Request

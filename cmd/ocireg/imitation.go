@@ -9,8 +9,7 @@ import (
 	"github.com/ocireg/registry/registrytest/profile"
 )
 
-// An imitation is the real registry that the registry of the command imitates, as
-// the command line says.
+// An imitation holds the flags that choose the real registry to imitate.
 type imitation struct {
 	name         string // the name of a profile, or "" for the quirks alone
 	quirks       []profile.Quirk

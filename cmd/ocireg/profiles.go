@@ -69,7 +69,8 @@ func printFact(out io.Writer, q profile.Quirk, mark string) {
 	fmt.Fprintf(out, "%s%s:\n%s    %s %s\n", f.Name, mark, wrap(strings.Fields(f.Sentence), "    "), source, about)
 }
 
-// lineWidth is the length of lines in the help about profiles, in characters.
+// lineWidth is the maximum length of a line in the help about profiles, in
+// characters.
 const lineWidth = 100
 
 // place returns the host of a URL. For GitHub it adds the repository.

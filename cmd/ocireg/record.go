@@ -29,7 +29,7 @@ type recordFlags struct {
 	strict    bool
 	writes    bool
 
-	store *upstream.Store // the store that open has opened, or nil
+	store *upstream.Store // the store that open opened, or nil
 }
 
 func (f *recordFlags) add(fs *flag.FlagSet) {
@@ -80,8 +80,8 @@ func (f *recordFlags) check(s *settings, args int) error {
 	return nil
 }
 
-// records reports whether the command fetches content that the directory lacks from
-// upstreams.
+// records reports whether the command fetches from upstreams the content that the
+// directory lacks.
 func (f *recordFlags) records() bool { return f.dir != "" && !f.offline }
 
 // replays reports whether the command serves the directory as a recording,
@@ -168,8 +168,9 @@ func (f *recordFlags) open(s *settings, l *layout.Store) (registry.Store, error)
 	return store, nil
 }
 
-// snippets returns configurations with which clients find the upstreams at this
-// registry, whose URL is given. CaFile is the certificate to trust, or "".
+// snippets returns configurations that make clients use this registry, at the given
+// URL, as a mirror of the upstreams. CaFile is the file of the certificate
+// authority that clients must trust, or "".
 func (f *recordFlags) snippets(s *settings, url, caFile string) string {
 	if f.store == nil {
 		return ""

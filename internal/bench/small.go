@@ -39,9 +39,9 @@ func start(b *testing.B, r Registry) {
 	b.ReportMetric(float64(max(0, runtime.NumGoroutine()-before)), "goroutines-left")
 }
 
-// pushSmall measures the push of a small image under 100 tags in turn. Because
-// the image is always the same, only its tags are new after the first push, and
-// a registry may save work.
+// pushSmall measures the push of a small image under 100 tags in turn. A registry
+// may save work, because the image is always the same: after the first push, only
+// its tags are new, and later not even these.
 func pushSmall(b *testing.B, c *client, clients int) {
 	i := newImage("small", []byte(strings.Repeat("layer", 200)))
 	var pushed atomic.Int64
@@ -110,7 +110,7 @@ func getAgain(b *testing.B, c *client, method, part, repo, tag string, i image, 
 	}
 	check := func(status int, bytes int64) error {
 		if status != http.StatusOK || bytes != int64(size) {
-			return fmt.Errorf("status %d, %d bytes, not %d", status, bytes, size)
+			return fmt.Errorf("status %d with %d bytes, want 200 with %d", status, bytes, size)
 		}
 		return nil
 	}

@@ -64,12 +64,12 @@ func startChild(ctx context.Context, dir string) (*child, error) {
 	if err != nil {
 		cmd.Process.Kill()
 		cmd.Wait()
-		return nil, fmt.Errorf("a process does not open %s: %s", dir, stderr.String())
+		return nil, fmt.Errorf("the process that serves %s printed no URL: %s", dir, stderr.String())
 	}
 	return &child{cmd, strings.TrimSpace(line)}, nil
 }
 
-// kill kills the process and waits until it has ended.
+// kill kills the process and waits until it ends.
 func (c *child) kill() {
 	c.cmd.Process.Kill()
 	c.cmd.Wait()

@@ -221,9 +221,8 @@ func (c *client) pull(ctx context.Context) bool {
 	return true
 }
 
-// forget removes an image from the client's list if its manifest or one of its
-// blobs may be missing, because a write had no response or a check did not find
-// the content.
+// forget removes from the client's list each image whose manifest or blobs may be
+// missing, because a write had no response or a check did not find the content.
 func (c *client) forget() {
 	var kept []image
 	for _, i := range c.images {

@@ -45,8 +45,8 @@ func diskFaults(ctx context.Context, c *campaign) error {
 	return nil
 }
 
-// maxDisks is the number of file systems that diskFaults uses at most; more show
-// nothing new.
+// maxDisks limits the number of file systems that diskFaults uses. More of them
+// would show nothing new.
 const maxDisks = 200
 
 // A fullDisk tests one kind of store on small file systems and counts the
@@ -139,7 +139,7 @@ func (f *fullDisk) readOnly(c *client, dir string) error {
 		return err
 	}
 	if len(c.images) > 0 && !c.pull(context.Background()) || !c.pushSmall() {
-		f.findings = append(f.findings, "the disk can be written again: "+strings.Join(c.findings, "\n"))
+		f.findings = append(f.findings, "a request fails although the disk can be written again: "+strings.Join(c.findings, "\n"))
 	}
 	return nil
 }
@@ -160,7 +160,7 @@ func (f *fullDisk) fill(c *client, why string) {
 		c.findings = nil
 		return
 	}
-	f.findings = append(f.findings, "the disk never has "+why)
+	f.findings = append(f.findings, "no push fails with "+why)
 }
 
 // check checks the files on the disk, and opens the directory as another process

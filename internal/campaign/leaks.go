@@ -29,6 +29,6 @@ func (before census) leaks() (findings []string) {
 	}
 	stacks := make([]byte, 1<<20)
 	stacks = stacks[:runtime.Stack(stacks, true)]
-	return []string{fmt.Sprintf("%d goroutines and %d descriptors, before %d and %d\n%.4000s",
+	return []string{fmt.Sprintf("the process has %d goroutines and %d descriptors; before, it had %d and %d\n%.4000s",
 		now.goroutines, now.descriptors, before.goroutines, before.descriptors, stacks)}
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// A ledger records the content that one client has pushed and deleted, and
-// whether the writes were acknowledged. No other client writes to that content.
+// A ledger records the content that one client pushed and deleted, and whether the
+// writes were acknowledged. No other client writes to that content.
 type ledger struct {
 	blobs     map[string]fate // by repository and digest
 	manifests map[string]fate
@@ -80,11 +80,11 @@ func (l *ledger) check(s registry.Store) (acknowledged int, findings []string) {
 			case err != nil && !errors.Is(err, fs.ErrNotExist):
 				findings = append(findings, fmt.Sprintf("%s %s: %v", kind, key, err))
 			case fates[key] == present && !there:
-				findings = append(findings, fmt.Sprintf("%s %s was acknowledged and is lost: %v", kind, key, err))
+				findings = append(findings, fmt.Sprintf("%s %s was acknowledged but is lost: %v", kind, key, err))
 			case fates[key] == gone && there:
-				findings = append(findings, fmt.Sprintf("%s %s was deleted and is there", kind, key))
+				findings = append(findings, fmt.Sprintf("%s %s was deleted but is still there", kind, key))
 			case there && content != want:
-				findings = append(findings, fmt.Sprintf("%s %s has %d wrong bytes, not %d", kind, key, len(content), len(want)))
+				findings = append(findings, fmt.Sprintf("%s %s has %d bytes, which are not the %d that were pushed", kind, key, len(content), len(want)))
 			}
 			if fates[key] != unsure {
 				acknowledged++

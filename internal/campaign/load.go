@@ -34,7 +34,7 @@ func (s *server) Write(p []byte) (int, error) {
 	return s.log.Write(p)
 }
 
-// panics returns the log as a finding if it says that a handler has panicked.
+// panics returns the log as a finding if it says that a handler panicked.
 func (s *server) panics() []string {
 	s.logMu.Lock()
 	defer s.logMu.Unlock()

@@ -83,7 +83,7 @@ func main() {
 }
 
 // run runs the selected parts of the campaign in turn and prints the table. It
-// reports whether a part has found something.
+// reports whether a part found something.
 func run(ctx context.Context, args []string, stdout io.Writer) (found bool, err error) {
 	flags := flag.NewFlagSet("campaign", flag.ContinueOnError)
 	minutes := flags.Float64("minutes", 5, "run for about this many `minutes`")
@@ -123,8 +123,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) (found bool, err 
 	return c.print(stdout), nil
 }
 
-// more reports whether a part makes another trial after the first n: until ctx is done,
-// and on a slow machine beyond its deadline, so that each of the kinds has a trial.
+// more reports whether a part makes another trial after the first n. It does until
+// ctx is done. After the deadline of ctx, it goes on until each of the kinds had a
+// trial, which matters on a slow machine.
 func more(ctx context.Context, n, kinds int) bool {
 	return ctx.Err() == nil || n < kinds && errors.Is(ctx.Err(), context.DeadlineExceeded)
 }

@@ -175,7 +175,7 @@ func checkDisk(dir string) (findings []string) {
 			for _, entry := range index.Manifests {
 				name := filepath.Join(filepath.Dir(path), "blobs", string(entry.Digest.Algorithm()), entry.Digest.Encoded())
 				if info, err := os.Stat(name); err != nil || info.Size() != entry.Size {
-					find("%s names %s, but the file is missing or has another size", rel, entry.Digest)
+					find("%s names %s, but the file is missing or has a different size", rel, entry.Digest)
 				}
 			}
 		case strings.Contains(rel, "blobs"):

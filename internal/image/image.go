@@ -30,7 +30,7 @@ type recipe struct {
 }
 
 // labels returns the annotations of the index and the images, which are also the
-// labels of their containers.
+// labels in the config of each image.
 func (r recipe) labels() map[string]string {
 	labels := map[string]string{
 		ocispec.AnnotationTitle:       "ocireg",

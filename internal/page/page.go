@@ -77,6 +77,6 @@ func serve(w http.ResponseWriter, r *http.Request) {
 	header.Set("Content-Type", asset.mediaType)
 	header.Set("Content-Length", strconv.Itoa(len(content)))
 	if r.Method == http.MethodGet {
-		w.Write(content) // The Content-Length shows the client a failure.
+		w.Write(content) // The Content-Length lets the client notice a failed write.
 	}
 }

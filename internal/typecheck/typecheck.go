@@ -20,10 +20,10 @@ type TB interface {
 	Fatalf(format string, args ...any)
 }
 
-// New returns a function that type-checks an expression and returns the
-// compiler's error. The expression may use the packages with the given import
-// paths, and the variables, which are declared as in "store registry.Store". New
-// skips the test if the go command is not installed.
+// New returns a function that type-checks an expression and returns the first
+// error. The expression may use the packages with the given import paths, and the
+// variables, which are declared as in "store registry.Store". New skips the test if
+// the go command is not installed.
 func New(t TB, packages []string, variables ...string) func(expr string) error {
 	t.Helper()
 	tool, err := exec.LookPath("go")

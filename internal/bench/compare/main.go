@@ -1,5 +1,5 @@
-// Compare runs the benchmarks of this module for all registries in turns. It
-// prints the median of each, and its ratio to the median of the stub.
+// Compare runs the benchmarks of this module for all registries in turn. It prints
+// the median of each, and its ratio to the median of the stub.
 //
 //	go run ./compare -rounds 5 -case push
 //	go run ./compare -results results.md

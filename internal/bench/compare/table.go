@@ -17,7 +17,7 @@ type row []string
 
 var columns = row{"case", "registry", "median", "fastest", "of stub", "fastest of stub", "allocs", "more"}
 
-// failed reports whether the row is for a registry for which a run has failed.
+// failed reports whether the row is for a registry with a failed run.
 func (r row) failed() bool { return strings.HasPrefix(r[2], "failed") }
 
 // limitRow returns the row for a limit of a case.

@@ -19,7 +19,8 @@ type subject struct {
 	server  string // the statements that start the server and declare url and client
 }
 
-// Binary sizes are compared with the first subject, CPU times with the second.
+// subjects has the tests to measure. Binary sizes are compared with the first, CPU
+// times with the second.
 var subjects = []subject{
 	{"httptest", []string{"net/http", "net/http/httptest"}, `
 	server := httptest.NewServer(http.NotFoundHandler())
@@ -189,7 +190,7 @@ func (w *workspace) measure(s subject) (result, error) {
 	return r, r.add(content)
 }
 
-// add adds the CPU times in the action graph that the go command has written.
+// add adds the CPU times in the action graph that the go command wrote.
 func (r result) add(graph []byte) error {
 	var actions []struct {
 		Mode, Package   string

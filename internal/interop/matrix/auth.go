@@ -23,8 +23,8 @@ type login struct {
 	// auth returns the authentication of the registry.
 	auth func(rules ...string) *auth.Auth
 
-	// over is "http" or "https" to try the login only over that scheme, because
-	// the scheme changes the outcome, or "" for both.
+	// over is the only scheme, "http" or "https", of a login whose outcome depends
+	// on the scheme, or "" to try both.
 	over string
 
 	// as creates the user and puts the credentials into the environment of the client.
@@ -81,14 +81,14 @@ func there(s *try, a *auth.Auth) string {
 	return tokens(s, a)
 }
 
-// expired pushes an image while all tokens expire earlier than the registry has
+// expired pushes an image while all tokens expire earlier than the registry
 // announced. It returns whether the client recovers.
 func expired(s *try, a *auth.Auth) string {
 	err := s.client.Push(s.Context(), s.reg.Ref("team/app:v1"), app())
 	r := s.reg.Requests()
 	told := false
 	for _, x := range r.Records() {
-		// The registry has refused an expired token.
+		// Set told if the registry refused an expired token.
 		told = told || x.Status == http.StatusUnauthorized && slices.ContainsFunc(x.Errors, func(e *registry.Error) bool {
 			return strings.Contains(e.Message, "expired")
 		})

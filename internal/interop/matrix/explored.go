@@ -36,11 +36,12 @@ type Operation struct {
 	// the context at each request, for the table of cancellations.
 	Cancelled bool
 
-	// Racy is set if the order of the operation's requests, or whether one is the first
-	// of its connection, differs from run to run. Whether net/http repeats a request
-	// after a lost connection is then random, so the cells of faults before the
-	// response have all outcomes that were seen. The other cells are exact. Where the
-	// order differs, the table has to be about all runs: a sample has other runs each time.
+	// Racy is set if the order of the operation's requests, or whether one is the
+	// first of its connection, differs from run to run. Whether net/http repeats a
+	// request after a lost connection is then random, so the cells of faults before
+	// the response have all outcomes that were seen. The other cells are exact.
+	// Where the order differs, the table has to be about all runs, because each
+	// sample would have different runs.
 	Racy bool
 
 	// Random is set if the outcomes differ from run to run under any fault. All cells
@@ -69,7 +70,7 @@ type Operation struct {
 const noTimeout = "no timeout"
 
 // leftUpload is the kind of violation that EveryFault accepts, because most clients
-// begin an upload again without cancelling the session before.
+// begin an upload again without cancelling the previous session.
 const leftUpload = "upload left open"
 
 // loopbackTimeout is the time of a run over loopback. It is enough for a client
@@ -160,7 +161,7 @@ func (op Operation) explore(t *testing.T, runs int) *explore.Matrix {
 	return explore.EveryFault(t, op.Setup, op.Run, opts...)
 }
 
-// chance reports whether the outcomes of a fault are chance.
+// chance reports whether the outcomes of a fault are random.
 func (op Operation) chance(fault string) bool {
 	switch fault {
 	case "requests", "runs":
@@ -195,7 +196,7 @@ func (op Operation) start(t *testing.T, table *Table) (runs int) {
 		return runs
 	}
 	if version := op.Start(t); version != "" && !table.IsOf(op.Name, version) {
-		t.Skipf("%s is another version than that of the table", version)
+		t.Skipf("the table is not about version %s", version)
 	}
 	return runs
 }

@@ -48,7 +48,7 @@ func (l *list) split(t *testing.T) (before string, lines []string, after string)
 	require.True(t, ok, "%s has no %q", l.file, l.mark)
 	body, after, _ := strings.Cut(rest, "\n\n")
 	lines = strings.Split(strings.TrimSpace(body), "\n")
-	require.GreaterOrEqual(t, len(lines), 2, "%s: the list after %q has no head", l.file, l.mark)
+	require.GreaterOrEqual(t, len(lines), 2, "%s: the list after %q has no header", l.file, l.mark)
 	return before + l.mark, lines, "\n\n" + after
 }
 
@@ -56,7 +56,7 @@ func (l *list) split(t *testing.T) (before string, lines []string, after string)
 func (l *list) check(t *testing.T, op string, seen []string) {
 	t.Helper()
 	if !updating() {
-		require.ElementsMatch(t, l.lines[op], seen, "%s does not say what was seen; set REGISTRYTEST_UPDATE=1", l.file)
+		require.ElementsMatch(t, l.lines[op], seen, "the findings in %s differ from those of the test; REGISTRYTEST_UPDATE=1 updates them", l.file)
 	}
 	l.lines[op] = seen
 }
@@ -67,7 +67,7 @@ func (l *list) checkSample(t *testing.T, op string, violations []explore.Violati
 	t.Helper()
 	for _, v := range violations {
 		begin := fmt.Sprintf("| %s | %s | ", op, v.Kind)
-		require.True(t, slices.ContainsFunc(l.lines[op], func(line string) bool { return strings.HasPrefix(line, begin) }), "%s does not have %v", l.file, v)
+		require.True(t, slices.ContainsFunc(l.lines[op], func(line string) bool { return strings.HasPrefix(line, begin) }), "%s lacks the violation %v", l.file, v)
 	}
 }
 
@@ -122,9 +122,9 @@ func (l *list) write(t *testing.T) {
 }
 
 // findings returns the rows for the violations, each with a rule that shows it.
-// Violations that differ only in the operation of the request share a row. A row has
-// no number of further faults if the operation is racy or random, because the number
-// is then chance.
+// Violations that differ only in the operation of the request share a row. A row
+// has no number of further faults if the operation is racy or random, because the
+// number is then random.
 func (op Operation) findings(violations []explore.Violation) (lines []string) {
 	type key struct{ kind, words, faults string }
 	ops := make(map[key][]string)

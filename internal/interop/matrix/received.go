@@ -39,7 +39,7 @@ func expect(c content.Content) *received {
 func (r *received) take(d digest.Digest, got io.Reader) error {
 	want := r.want[d]
 	if want == nil {
-		r.note(fmt.Errorf("%s was pulled, which the operation does not need", d))
+		r.note(fmt.Errorf("%s was pulled, but the operation does not need it", d))
 		_, err := io.Copy(io.Discard, got)
 		return err
 	}
@@ -48,7 +48,7 @@ func (r *received) take(d digest.Digest, got io.Reader) error {
 		return err
 	}
 	if !same {
-		r.note(fmt.Errorf("%s has other bytes", d))
+		r.note(fmt.Errorf("%s has wrong bytes", d))
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

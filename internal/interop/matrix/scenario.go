@@ -22,14 +22,14 @@ import (
 	"github.com/ocireg/registry/registrytest/journal"
 )
 
-// A scenario is a task that clients carry out at a registry.
+// A scenario is a task that clients carry out with a registry.
 type scenario struct {
 	name    string
 	options []registrytest.Option
 	large   bool
 
-	// over is "http" or "https" to try the scenario only over that scheme,
-	// because the scheme changes the outcome, or "" for both.
+	// over is the only scheme, "http" or "https", of a scenario whose outcome
+	// depends on the scheme, or "" to try both.
 	over string
 
 	// differs is set if the outcome differs with Distribution behind a proxy.

@@ -95,7 +95,7 @@ func (table *Table) checkHomes(t *testing.T, names []string, home func(col strin
 		return
 	}
 	for _, col := range table.cols {
-		require.NotEmpty(t, home(col), "%s, table %s: no client is called like the column %s", table.file, table.name, col)
+		require.NotEmpty(t, home(col), "%s, table %s: no client has the name of the column %s", table.file, table.name, col)
 		require.False(t, stale(col), "%s, table %s: the column %s is not tested any more", table.file, table.name, col)
 	}
 	require.Subset(t, table.cols, names, "%s, table %s: a column is missing", table.file, table.name)
@@ -138,7 +138,7 @@ func (table *Table) checkCells(t *testing.T, ops []Operation) {
 		}
 		require.Regexp(t, form, table.cells[[2]string{"runs", op.Name}], "%s, table %s: the runs of %s", table.file, table.name, op.Name)
 	}
-	require.Subset(t, documentedFaults(t, table.file), faults, "%s, table %s: no fault is called so", table.file, table.name)
+	require.Subset(t, documentedFaults(t, table.file), faults, "%s, table %s: a row has the name of no fault", table.file, table.name)
 }
 
 // documentedFaults returns the faults that docs/exploring.md has, which are those of
@@ -163,13 +163,13 @@ func documentedFaults(t *testing.T, docs string) (faults []string) {
 	return faults
 }
 
-// kindsExist fails if a kind of violation is not one that package explore has.
+// kindsExist fails the test if package explore does not have a kind of violation.
 func kindsExist(t *testing.T, kinds []string) {
 	t.Helper()
 	explore.EveryFault(t, nil, ping, explore.Accept(kinds...), explore.ReportOnly(), explore.Budget(1, 0))
 }
 
-// trapsExist fails if a trap is not one that package explore has.
+// trapsExist fails the test if package explore does not have a trap.
 func trapsExist(t *testing.T, traps []string) {
 	t.Helper()
 	explore.Hostile(t, nil, ping, explore.ReportOnly(), explore.OnlyTraps(traps...))

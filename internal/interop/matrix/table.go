@@ -206,7 +206,7 @@ func CheckVersions(t *testing.T, docs string, versions map[string]string, names 
 		table := OpenTable(t, docs, name)
 		for _, col := range table.cols {
 			program, _, _ := strings.Cut(col, " ")
-			require.Contains(t, versions, program, "%s, table %s: no program is called like the column %s", table.file, table.name, col)
+			require.Contains(t, versions, program, "%s, table %s: no program has the name of the column %s", table.file, table.name, col)
 			require.Equal(t, versions[program], table.cells[[2]string{Version, col}], "%s, table %s: the version of %s", table.file, table.name, col)
 		}
 	}

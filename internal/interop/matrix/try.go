@@ -140,7 +140,7 @@ func (s *try) same(got io.ReadCloser, b content.Blob) {
 	defer got.Close()
 	same, err := equal(got, b.Open())
 	require.NoError(s, err)
-	require.True(s, same, "%s", b.Digest)
+	require.True(s, same, "the bytes of blob %s differ", b.Digest)
 }
 
 // pull pulls content with the client and compares every byte.

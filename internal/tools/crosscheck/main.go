@@ -43,8 +43,8 @@ func main() {
 	}
 }
 
-// check type-checks the packages below the directory for a target, such as
-// darwin/arm64. It returns their number and the errors in them.
+// check type-checks, for a target such as darwin/arm64, the packages below the
+// current directory, which is root. It returns their number and the errors in them.
 func check(target, root string) (n int, errs []error) {
 	system, architecture, _ := strings.Cut(target, "/")
 	pkgs, err := packages.Load(&packages.Config{
@@ -60,8 +60,8 @@ func check(target, root string) (n int, errs []error) {
 	}
 	packages.Visit(pkgs, nil, func(p *packages.Package) {
 		for _, err := range p.Errors {
-			// In packages parsed without the bodies of functions, unused
-			// imports are no errors.
+			// In packages parsed without the bodies of functions, unused imports are
+			// not errors.
 			if err.Kind != packages.TypeError || len(p.GoFiles) == 0 || checked(p.GoFiles[0], root) {
 				errs = append(errs, err)
 			}
@@ -90,7 +90,7 @@ func parse(fset *token.FileSet, name string, src []byte, declarations bool) (*as
 		return file, err
 	}
 	for _, d := range file.Decls {
-		// The type checker requires a body of init.
+		// The type checker requires init to have a body.
 		if f, ok := d.(*ast.FuncDecl); ok && f.Body != nil {
 			if f.Recv == nil && f.Name.Name == "init" {
 				f.Body.List = nil

@@ -44,6 +44,8 @@ func main() {
 	}
 }
 
+// run publishes the modules, uses them from a new module, and checks the version that
+// ocireg prints.
 func run(ctx context.Context, checkout, version string, adapters []string) (err error) {
 	scratch, err := os.MkdirTemp("", "released-")
 	if err != nil {

@@ -1,6 +1,6 @@
 // Program buildkit pushes an index with BuildKit: an image, an attestation of it,
 // an attestation of that, and so on. BuildKit reads the children of an index
-// concurrently: with so many children, it hardly pushes them in a right order by chance.
+// concurrently. It is unlikely to push so many of them in a valid order by chance.
 package main
 
 import (
@@ -82,7 +82,7 @@ func run(ctx context.Context, image string) error {
 	return push.Push(ctx, sessions, "", store, store, index.Digest, image, false, hosts, false, nil)
 }
 
-// labels are those that nothing has.
+// labels is a store of labels that keeps none.
 type labels struct{}
 
 func (labels) Get(digest.Digest) (map[string]string, error)                           { return nil, nil }

@@ -38,7 +38,7 @@ func run(ctx context.Context, action, image string, args []string) error {
 		return err
 	}
 	switch action {
-	case "referrers": // and expects this many
+	case "referrers": // whose number must be that in args
 		list, err := client.ReferrerList(ctx, r)
 		if err == nil && strconv.Itoa(len(list.Descriptors)) != args[0] {
 			err = fmt.Errorf("%d referrers, want %s", len(list.Descriptors), args[0])
@@ -71,7 +71,7 @@ func run(ctx context.Context, action, image string, args []string) error {
 		defer content.Close()
 		_, err = io.Copy(io.Discard, content)
 		return err
-	case "push-blob": // of this many bytes, without saying so
+	case "push-blob": // of the size in args, which BlobPut does not learn
 		size, err := strconv.ParseInt(args[0], 10, 64)
 		if err != nil {
 			return err
