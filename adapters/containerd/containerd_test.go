@@ -168,7 +168,7 @@ func TestResolverOfANetwork(t *testing.T) {
 		return append(first, then...), err
 	}), "docker.io/library/app:v1")
 	require.NoError(t, err)
-	require.Equal(t, before, hub.Requests().Len(), "the mirror has all")
+	require.Equal(t, before, hub.Requests().Len(), "the resolver pulls everything from the mirror")
 	require.Equal(t, "docker.io", mirror.Requests().Last().URL.Query().Get("ns"))
 }
 

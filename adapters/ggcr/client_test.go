@@ -90,7 +90,7 @@ func TestNetwork(t *testing.T) {
 		require.Equal(t, digestOf(t, img), digestOf(t, ggcr.Image(t, reg, "library/alpine:3")))
 	}
 	for _, r := range public.Requests().Records() {
-		require.Empty(t, r.RequestHeader["Authorization"], "credentials are for their own registry")
+		require.Empty(t, r.RequestHeader["Authorization"], "the client sends credentials only to their own registry")
 	}
 }
 

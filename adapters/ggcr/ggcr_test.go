@@ -127,7 +127,7 @@ func TestImageAndIndex(t *testing.T) {
 		h, err := got.ConfigName()
 		require.NoError(t, err)
 		_, err = got.LayerByDigest(h)
-		require.NoError(t, err, "a config is a layer, too, for package remote")
+		require.NoError(t, err, "package remote reads the config like a layer, too")
 
 		gotIndex := ggcr.Index(t, reg, "team/app:all")
 		require.NoError(t, validate.Index(gotIndex))
@@ -142,7 +142,7 @@ func TestImageAndIndex(t *testing.T) {
 		mediaType, err := gotDocker.MediaType()
 		require.NoError(t, err)
 		require.Equal(t, types.DockerManifestSchema2, mediaType)
-		require.Equal(t, before, reg.Requests().Len(), "nothing is requested")
+		require.Equal(t, before, reg.Requests().Len(), "reading from the store sends no request")
 	})
 }
 
@@ -173,7 +173,8 @@ type manifest struct{}
 
 func (manifest) RawManifest() ([]byte, error) { return []byte("{}"), nil }
 
-// broken is an image with other content than its manifest says.
+// broken is an image whose config is not the one that its manifest names. If config
+// or layer is not nil, reading the config or a layer returns that error.
 type broken struct {
 	v1.Image
 	config error
@@ -189,7 +190,7 @@ func (b broken) LayerByDigest(h v1.Hash) (v1.Layer, error) {
 	return b.Image.LayerByDigest(h)
 }
 
-// brokenLayers is an image whose layers alone are broken.
+// brokenLayers is like broken, but has the config that its manifest names.
 type brokenLayers struct{ broken }
 
 func (b brokenLayers) RawConfigFile() ([]byte, error) { return b.Image.RawConfigFile() }

@@ -78,7 +78,7 @@ func TestTarget(t *testing.T) {
 			require.Equal(t, app.Manifest, raw)
 			require.Equal(t, app.Descriptor(), d)
 		}
-		require.Zero(t, reg.Requests().Len(), "nothing is requested")
+		require.Zero(t, reg.Requests().Len(), "using the store sends no request")
 	})
 }
 
@@ -92,7 +92,7 @@ func TestPredecessors(t *testing.T) {
 		sbom := reg.Push(t, "team/app", referrer.SPDX(app))
 		target := orastest.Target(reg.Store, "team/app")
 		require.NoError(t, target.Tag(t.Context(), sbom.Descriptor(), "sbom"))
-		require.NoError(t, target.Tag(t.Context(), app.Descriptor(), app.Digest.String()), "its own name")
+		require.NoError(t, target.Tag(t.Context(), app.Descriptor(), app.Digest.String()), "a manifest may be tagged with its own digest")
 
 		all, err := target.Predecessors(t.Context(), app.Descriptor())
 		require.NoError(t, err)

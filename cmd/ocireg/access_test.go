@@ -76,7 +76,7 @@ func TestFaultWords(t *testing.T) {
 	t.Parallel()
 	i := start(t, "-fault", "ping status=503 retry-after=date:60 body=html", "-fault", "ping once status=429 body=text:later add-header=X:1 add-header=X:2")
 	first, second := i.do(t, "GET", "/v2/", ""), i.do(t, "GET", "/v2/", "")
-	require.Equal(t, 429, first.StatusCode, "the last rule goes first")
+	require.Equal(t, 429, first.StatusCode, "the last rule that matches applies")
 	require.Equal(t, "later", first.body)
 	require.Equal(t, []string{"1", "2"}, first.Header["X"])
 	require.Equal(t, 503, second.StatusCode)

@@ -16,8 +16,8 @@ const checkUsage = `Usage: ocireg check [flags] -- COMMAND [ARGUMENT...]
        ocireg check [flags] -client FILE
 
 Ocireg check judges a client of registries by the OCI Distribution Specification.
-It runs the command at a registry on this machine: once undisturbed, and then once
-for each behaviour of a registry that concerns the command, such as tags in
+It runs the command against a registry on this machine: once undisturbed, and then
+once for each behaviour of a registry that concerns the command, such as tags in
 pages. The report has the requirements that the client met, and those that it
 violated, with the requests that show it. The exit code is 1 if a requirement at the
 level MUST is violated or the command crashes, and 2 if it cannot be judged.
@@ -28,7 +28,7 @@ level MUST is violated or the command crashes, and 2 if it cannot be judged.
   ocireg check -client crane     all tasks of a client that ocireg knows
   ocireg check -client my.check  those of a client that a file describes
   ocireg check -profile ecr -client crane
-                                 at a registry that behaves like ECR
+                                 against a registry that behaves like ECR
 
 The command runs without a shell, in a home directory of its own. These words
 stand for values of each run:
@@ -58,8 +58,8 @@ func checkClient(ctx context.Context, args []string, out io.Writer) error {
 	var cfg check.Config
 	name := fs.String("client", "", "check all tasks of the client that `FILE` describes, or of one of those that ocireg knows:\n"+check.Known())
 	like := imitation{repositories: []string{"**"}}
-	fs.Func("profile", "check at a registry that behaves like the registry `NAME`, such as ecr, and has all repositories;\nthe credentials are in Docker's config.json; \"ocireg profiles\" lists the names", like.setName)
-	fs.Func("quirk", "check at a registry with the quirk `NAME`, such as ecr.patch-201; may be given several times", like.addQuirks)
+	fs.Func("profile", "check against a registry that behaves like `NAME`, such as ecr, and has all repositories;\nthe credentials are in Docker's config.json; \"ocireg profiles\" lists the names", like.setName)
+	fs.Func("quirk", "check against a registry with the quirk `NAME`, such as ecr.patch-201; may be given several times", like.addQuirks)
 	format := fs.String("format", "text", "print the report as `text`, markdown, junit or json")
 	output := fs.String("o", "", "write the report to `FILE` instead of printing it")
 	strict := fs.Bool("strict", false, "exit with 1 if a requirement at the level SHOULD is violated, too")

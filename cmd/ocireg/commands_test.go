@@ -66,7 +66,8 @@ func TestDocumentedCommands(t *testing.T) {
 }
 
 // Flags that the pages about the command name between backquotes exist, here or in
-// ocireg check or diff. The page about options has each flag of a feature and a limit.
+// ocireg check or diff. The page about options has each flag in the groups Features
+// and Limits.
 func TestDocumentedFlags(t *testing.T) {
 	t.Parallel()
 	var help strings.Builder

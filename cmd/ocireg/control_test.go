@@ -97,8 +97,8 @@ func TestControl(t *testing.T) {
 	require.NoFileExists(t, socket)
 }
 
-// Without -control, the command does not serve the API. A wrong value of the flag
-// ends the command with the reason.
+// Without -control, the command does not serve the API. A wrong value of -control,
+// -ready-file or -fault ends the command with the reason.
 func TestControlIsRefused(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
@@ -112,7 +112,7 @@ func TestControlIsRefused(t *testing.T) {
 		var stdout, stderr strings.Builder
 		require.Equal(t, 2, run(t.Context(), append([]string{"-addr", ":0"}, strings.Fields(args)...), &stdout, &stderr), args)
 		require.Contains(t, stderr.String(), want)
-		require.Empty(t, stdout.String(), "no banner of a registry that is not ready: %s", args)
+		require.Empty(t, stdout.String(), "the command printed a banner, but it is not ready: %s", args)
 	}
 	require.Len(t, start(t).banner, 2)
 }
@@ -150,7 +150,7 @@ func TestReadyFile(t *testing.T) {
 		for {
 			text, err := os.ReadFile(file)
 			if err == nil {
-				require.NoError(t, json.Unmarshal(text, &ready), "a part of the file")
+				require.NoError(t, json.Unmarshal(text, &ready), "the file has only a part of its content")
 				return ready
 			}
 		}

@@ -20,7 +20,7 @@ import (
 const diffUsage = `Usage: ocireg diff -profile NAME -prefix REPOSITORY [flags] URL
 
 Ocireg diff plays the probes of a profile's quirks against the registry at URL,
-and prints which of them hold there. It uses repositories below the prefix alone,
+and prints which of them hold there. It uses only repositories below the prefix,
 and deletes its content again as far as the registry lets it. The exit code is 1 if
 a quirk does not hold, and 2 if the comparison is not possible. The credentials
 are those of docker login, unless -user gives others.
@@ -41,8 +41,8 @@ func diff(ctx context.Context, args []string, out io.Writer) error {
 	fs.SetOutput(io.Discard)
 	var t profile.Target
 	name := fs.String("profile", "", "compare with the profile `NAME`, such as ghcr or gitlab@2026-08; \"ocireg profiles\" lists the names")
-	fs.StringVar(&t.Prefix, "prefix", "", "use repositories below `REPOSITORY`, such as team/probe, alone")
-	fs.StringVar(&t.Repository, "repository", "", "use the `REPOSITORY` for all probes: it is below the prefix, empty and of no other use; its tags\nare moved and deleted (default a new repository for each probe)")
+	fs.StringVar(&t.Prefix, "prefix", "", "use only repositories below `REPOSITORY`, such as team/probe")
+	fs.StringVar(&t.Repository, "repository", "", "use the `REPOSITORY` for all probes: it must be empty, unused and below the prefix; its tags\nare moved and deleted (default a new repository for each probe)")
 	fs.DurationVar(&t.Timeout, "timeout", 30*time.Second, "wait for each response this `duration`")
 	verbose := fs.Bool("v", false, "print the observation of each quirk that holds")
 	var users access

@@ -46,8 +46,8 @@ func userOf(p *profile.Profile) string {
 	return c.Username + ":" + c.Password
 }
 
-// existing makes the repositories exist that the probes of profiles push to,
-// except the one that a probe needs to be missing.
+// existing is an option of profiles. It creates the repositories to which probes
+// push, except one that a probe needs to be missing.
 var existing = profile.Repositories("probe/ocireg-*", "probe/ocireg-*/**")
 
 // untried lists the quirks of each profile that ocireg diff does not try here,

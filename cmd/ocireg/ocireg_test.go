@@ -85,7 +85,7 @@ func start(t testing.TB, args ...string) *instance {
 	select {
 	case code := <-i.exit:
 		i.exit <- code
-		require.Failf(t, "the command has ended", "with %d: %s", code, i.stderr.next(t))
+		require.Failf(t, "the command ended", "with the exit code %d: %s", code, i.stderr.next(t))
 	case text := <-i.stdout:
 		i.banner = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 		i.url, _, _ = strings.Cut(text, " ")

@@ -46,8 +46,8 @@ func TestListProfiles(t *testing.T) {
 }
 
 // The help about profiles lists all quirks. The command describes each of them, and
-// -quirk accepts each. No line is longer than a screen is wide; docs/profiles.md has
-// the whole URLs.
+// -quirk accepts each. No line has more than 100 characters, so long URLs are
+// shortened; docs/profiles.md has the whole URLs.
 func TestHelpAboutProfiles(t *testing.T) {
 	t.Parallel()
 	_, names, ok := strings.Cut(helpAbout(t, "profiles"), "describes them:\n\n")

@@ -40,7 +40,7 @@ func (u *upstreamFlags) check(s *settings) error {
 	case u.url == "" && len(r.upstreams) == 0 && u.caFile != "":
 		return errors.New("-upstream-ca needs -upstream")
 	case u.url != "" && s.dir != "":
-		return errors.New("-upstream passes requests on, and DIR has no effect; leave one out, or name it with -record")
+		return errors.New("-upstream passes requests on, and DIR has no effect; leave one out, or give the directory to -record")
 	}
 	return nil
 }
@@ -61,7 +61,7 @@ func (u *upstreamFlags) transport() (*http.Transport, error) {
 		pool = x509.NewCertPool()
 	}
 	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("-upstream-ca: %s has no certificate in PEM", u.caFile)
+		return nil, fmt.Errorf("-upstream-ca: %s contains no PEM certificate", u.caFile)
 	}
 	return &http.Transport{
 		Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{RootCAs: pool},

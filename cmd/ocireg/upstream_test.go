@@ -82,7 +82,7 @@ func TestUpstreamThatMakesNoSense(t *testing.T) {
 		{"leave out /v2", []string{"-upstream", "https://registry.example.com/v2/"}},
 		{"-upstream-ca needs -upstream", []string{"-upstream-ca", notACert}},
 		{"DIR has no effect", []string{"-upstream", "https://registry.example.com", t.TempDir()}},
-		{"no certificate in PEM", []string{"-upstream", "https://registry.example.com", "-upstream-ca", notACert}},
+		{"contains no PEM certificate", []string{"-upstream", "https://registry.example.com", "-upstream-ca", notACert}},
 		{"WithPageSize(3) has no effect", []string{"-upstream", "https://registry.example.com", "-page-size", "3"}},
 		{"WithAuthorizer has no effect", []string{"-upstream", "https://registry.example.com", "-user", "ci:secret"}},
 	} {

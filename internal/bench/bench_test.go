@@ -5,9 +5,8 @@ import (
 	"testing"
 )
 
-// BenchmarkAll runs every case with every registry. To compare registries, use
-// package main in the directory compare, which runs them in turns and prints
-// medians.
+// BenchmarkAll runs every case with every registry. To compare registries, use the
+// command in the directory compare, which runs them in turn and prints medians.
 func BenchmarkAll(b *testing.B) {
 	for _, c := range Cases(Full) {
 		b.Run(c.Name, func(b *testing.B) { runAll(c, func(name string, run func(*testing.B)) { b.Run(name, run) }) })
@@ -43,8 +42,8 @@ func TestCases(t *testing.T) {
 	}
 }
 
-// oneIteration sets -test.benchtime so that benchmarks run once, until the end
-// of the test.
+// oneIteration sets -test.benchtime to one iteration, and resets it at the end of
+// the test.
 func oneIteration(t *testing.T) {
 	const name = "test.benchtime"
 	before := flag.Lookup(name).Value.String()

@@ -88,7 +88,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) (found bool, err 
 	flags := flag.NewFlagSet("campaign", flag.ContinueOnError)
 	minutes := flags.Float64("minutes", 5, "run for about this many `minutes`")
 	only := flags.String("only", "", "run only these `parts`, separated by commas: storm, differential, disk, hostile, load")
-	seed := flags.Uint64("seed", uint64(time.Now().UnixNano()), "begin chance with this `number`")
+	seed := flags.Uint64("seed", uint64(time.Now().UnixNano()), "seed the random choices with this `number`")
 	dir := flags.String("dir", defaultDir(), "write below this `directory`")
 	if err := flags.Parse(args); err != nil {
 		return false, err

@@ -62,7 +62,7 @@ func checkAdapter(t *testing.T, dir string) (lines int) {
 				t.Fatal(err)
 			}
 			if path == "testing" || strings.HasPrefix(path, "testing/") || ours(path) && internal(rel(path)) {
-				t.Errorf("%s imports %s, which users cannot or should not", file, path)
+				t.Errorf("%s imports %s, which users cannot or should not import", file, path)
 			}
 		}
 	}

@@ -19,7 +19,7 @@ func TestGlobalsAndComments(t *testing.T) {
 	product, _ := list(t)
 	for _, p := range product {
 		if testOnly(p, product) && internal(p.path()) && p.Name != "main" {
-			continue // It is for tests.
+			continue // Packages that only tests import may have such variables.
 		}
 		fset := token.NewFileSet()
 		var files []*ast.File
@@ -181,7 +181,7 @@ func checkComments(f *ast.File, report func(token.Pos, string)) {
 	}
 }
 
-// exportedReceiver reports whether the type of a method is exported.
+// exportedReceiver reports whether the type of a method's receiver is exported.
 func exportedReceiver(recv *ast.FieldList) bool {
 	e := recv.List[0].Type
 	if star, ok := e.(*ast.StarExpr); ok {

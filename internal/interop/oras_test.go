@@ -238,7 +238,7 @@ func (s orasSource) Exists(_ context.Context, desc ocispec.Descriptor) (bool, er
 func (s orasSource) Fetch(_ context.Context, desc ocispec.Descriptor) (io.ReadCloser, error) {
 	r := open(s.content, desc)
 	if r == nil {
-		return nil, fmt.Errorf("nothing is %s", desc.Digest)
+		return nil, fmt.Errorf("no content has the digest %s", desc.Digest)
 	}
 	return io.NopCloser(r), nil
 }

@@ -58,7 +58,7 @@ func serve(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		header.Set("Allow", "GET, HEAD")
-		refuse(w, http.StatusMethodNotAllowed, "the page is only read")
+		refuse(w, http.StatusMethodNotAllowed, "the page accepts only GET and HEAD")
 		return
 	}
 	content, err := files.ReadFile(asset.name)

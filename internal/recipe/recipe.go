@@ -137,7 +137,7 @@ func (p *Parts) outer(ctx context.Context, s registry.Store, ref names.Reference
 	case digest.Digest(name).Validate() == nil:
 		name = ref.Repository + "@" + name
 	case repo == "":
-		return nil, fmt.Errorf("subject: %q is no reference", name)
+		return nil, fmt.Errorf("subject: %q is not a reference", name)
 	}
 	of, err := content.Get(ctx, s, name)
 	if err != nil {

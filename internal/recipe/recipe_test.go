@@ -65,7 +65,7 @@ func TestRecipesThatAreRefused(t *testing.T) {
 		`{"image": {"platform": "linux"}}`:                                      "linux",
 		`{"image": {"platform": "a/b", "platforms": []}}`:                       "not both",
 		`{"image": {"subject": "none"}}`:                                        "subject: ",
-		`{"image": {"subject": ":x"}}`:                                          "is no reference",
+		`{"image": {"subject": ":x"}}`:                                          "is not a reference",
 		`{"image": {"files": [{"/x": ""}]}}`:                                    "/x",
 		`{"artifact": {"labels": {"a": "b"}}}`:                                  "are for images",
 	} {

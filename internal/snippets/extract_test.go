@@ -17,7 +17,7 @@ import (
 type snippet struct {
 	file string // the path of the file, relative to the module, with slashes
 	line int    // the line of the file where the code begins
-	kind string // "go", "sh", "inline" or "comment"
+	kind string // "inline", "comment", or the text after the fence of a block, such as "go"
 	code string
 }
 

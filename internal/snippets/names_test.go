@@ -55,7 +55,7 @@ func TestDocumentListsOptions(t *testing.T) {
 		}
 		names := regexp.MustCompile(pattern).FindAllStringSubmatch(string(content), -1)
 		if len(names) == 0 {
-			t.Errorf("%s has none of the names", file)
+			t.Errorf("%s: no declaration matches %s; update the pattern in this test", file, pattern)
 		}
 		for _, name := range names {
 			if !regexp.MustCompile(`\b` + name[1] + `\b`).Match(protocol) {

@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// Go snippets compile, in a module that requires this one as the README says, and run
-// there. Snippets that are whole tests or examples pass. The others fail at most because
-// no client has sent the requests that they expect.
+// Go snippets compile, in a module that requires this one as the README says, and
+// run there. Snippets that are whole tests or examples pass. The others may fail
+// only because no client sends the requests that they expect.
 func TestGo(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -88,8 +88,8 @@ var (
 		`no request met the change|not the expected sequence of operations|golden file|^registrytest: the requests to|^profile: of the quirks of|^explore: \d+ runs`)
 )
 
-// check reports the failures in the output of go test, but for those that unmet matches.
-// It returns the number of tests and examples that have ended.
+// check reports the failures in the output of go test, except those that unmet
+// matches. It returns the number of tests and examples that ended.
 func check(t *testing.T, output string) (ended int) {
 	t.Helper()
 	failures, unexpected := "", false

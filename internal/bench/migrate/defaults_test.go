@@ -26,8 +26,8 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// For each page, others has a function. It starts the registry of the page with
-// the default settings.
+// others maps each migration page to a function that starts the registry described
+// there with its default settings.
 var others = map[string]func(t *testing.T) http.Handler{
 	"ggcr.md": func(*testing.T) http.Handler { return ggcr.New() },
 	"olareg.md": func(t *testing.T) http.Handler {

@@ -55,7 +55,7 @@ func TestDistribution3(t *testing.T) {
 	server := serve(t, "")
 	differ, left := diff(t, profile.Distribution3(), server)
 	require.Empty(t, differ)
-	require.NotEmpty(t, left, "the default configuration does not delete")
+	require.NotEmpty(t, left, "the default configuration does not permit deletion")
 
 	// Distribution 3 differs from the profile of version 2.8 in three quirks.
 	differ, _ = diff(t, profile.Distribution28(), server)

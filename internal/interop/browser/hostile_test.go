@@ -108,13 +108,13 @@ func hostile(t *testing.T, c *chromium) {
 	b.eval(`({ pwned: 'pwned' in window, text: document.body.innerText,
 		elements: [...document.querySelectorAll('img, script:not([src="page.mjs"]), iframe, object, embed, b b, a[href^="javascript"], a[href^="data"], [onerror], [style*="url"]')].map(x => x.localName) })`, &found)
 	if found.Pwned || len(found.Elements) > 0 {
-		t.Errorf("text has become markup: %v, run: %v", found.Elements, found.Pwned)
+		t.Errorf("text became markup: %v; it ran as a script: %v", found.Elements, found.Pwned)
 	}
 	if strings.Contains(found.Text, "\u202e") {
-		t.Error("the page has a character that changes the direction of text")
+		t.Error("the page contains a character that changes the direction of text")
 	}
 	if strings.Contains(found.Text, "secret-password") {
-		t.Error("the page has a password")
+		t.Error("the page shows a password")
 	}
 	b.check(s)
 }

@@ -88,7 +88,7 @@ func (b *builder) build(t *testing.T, program, version string) string {
 		output, err := cmd.CombinedOutput()
 		require.NoError(t, err, "building %s with %s:\n%s", program, version, output)
 	})
-	require.FileExists(t, binary, "another test has the error of the build")
+	require.FileExists(t, binary, "building %s %s failed; the error is in the test that built it first", program, version)
 	return binary
 }
 

@@ -1,6 +1,6 @@
 // Package history shows bugs that clients had: an old version of the client fails
-// at a registry with the profile of the registry where the bug was met, and the
-// version with the fix does not. Without the profile, the old version succeeds.
+// against a registry with the profile of the registry where the bug was found, and
+// the version with the fix does not. Without the profile, the old version succeeds.
 //
 //	go test -C internal/interop ./history            # all pairs
 //	go test -C internal/interop ./history -short     # a sample
@@ -72,7 +72,7 @@ type pair struct {
 
 func (p *pair) name() string { return p.program + " " + p.old + " " + string(p.quirk) }
 
-// The old version of each client fails at a registry with the profile, and
+// The old version of each client fails against a registry with the profile, and
 // succeeds without the quirk. The new version does not fail, or fails with a clear
 // error.
 func TestPairs(t *testing.T) {
@@ -136,8 +136,8 @@ func (r result) String() string {
 	return r.output + "\n" + r.reg.Requests().String()
 }
 
-// run runs the program of the pair at a new registry, which has the behaviour of
-// like unless it is nil.
+// run runs the program of the pair against a new registry with the option like,
+// unless it is nil.
 func (p *pair) run(t *testing.T, program string, like registrytest.Option) result {
 	t.Helper()
 	var opts []registrytest.Option

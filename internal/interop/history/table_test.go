@@ -36,7 +36,7 @@ func TestTable(t *testing.T) {
 	require.Equal(t, want, string(content), "run: go test -C internal/interop ./history -run TestTable -update")
 }
 
-// All pairs differ, and each file in testdata belongs to a pair.
+// No two pairs have the same name, and each file in testdata belongs to a pair.
 func TestFiles(t *testing.T) {
 	t.Parallel()
 	used := make(map[string]bool)

@@ -28,8 +28,8 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// begin gives the variables of the prelude values for one snippet. A client has pulled
-// an image.
+// begin gives the variables of the prelude values for one snippet, and pulls an
+// image as a client.
 func begin(t *testing.T) {
 	var cancel func()
 	ctx, cancel = context.WithTimeout(context.Background(), 100*time.Millisecond) // for snippets that wait for more requests
@@ -93,7 +93,7 @@ func try(ctx context.Context, c *http.Client, url string) ([]byte, http.Header, 
 	case resp.StatusCode != http.StatusOK:
 		err = errors.New(resp.Status)
 	case want != "" && want != digest.FromBytes(body).String():
-		err = errors.New("other bytes")
+		err = errors.New("the content does not match its digest")
 	}
 	return body, resp.Header, err
 }
@@ -118,7 +118,7 @@ func download(ctx context.Context, c *http.Client, ref string) ([]byte, error) {
 	}
 	layer, _, err := get(ctx, c, url+"/blobs/"+m.Layers[0].Digest.String())
 	if err == nil && digest.FromBytes(layer) != m.Layers[0].Digest {
-		err = errors.New("another layer")
+		err = errors.New("the layer does not match its digest")
 	}
 	return layer, err
 }

@@ -105,7 +105,7 @@ func run(ctx context.Context, checkout, version string, adapters []string) (err 
 	out, err := exec.CommandContext(ctx, filepath.Join(scratch, "bin", "ocireg"), "-version").Output()
 	fmt.Printf("ocireg -version\n%s", out)
 	if err == nil && !strings.HasPrefix(string(out), "ocireg "+version+" ") {
-		err = fmt.Errorf("ocireg has another version than %s", version)
+		err = fmt.Errorf("ocireg does not have the version %s", version)
 	}
 	return err
 }
