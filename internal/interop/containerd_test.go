@@ -341,7 +341,7 @@ func (c containerdClient) FromLayout(ctx context.Context, dir, ref string, what 
 		return err
 	}
 	if len(index.Manifests) != 1 || index.Manifests[0].Digest != what.Digest {
-		return errors.New("the layout has something else: " + string(raw))
+		return errors.New("the layout does not have exactly the image: " + string(raw))
 	}
 	return c.push(ctx, ref, what, func(desc ocispec.Descriptor) (io.ReadSeekCloser, error) {
 		return store.open(ctx, desc)

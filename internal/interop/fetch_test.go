@@ -17,8 +17,8 @@ import (
 )
 
 // The fetchers of containerd and oras-go do not verify the content. They return
-// other bytes than the descriptor promises, without an error. Containerd's
-// content store and the target of oras-go's Copy verify them.
+// bytes that do not match the descriptor, without an error. Containerd's content
+// store and the target of oras-go's Copy verify them.
 func TestFetchersDoNotVerify(t *testing.T) {
 	t.Parallel()
 	fetchers := map[string]func(ctx context.Context, reg *registrytest.Server, desc ocispec.Descriptor) (io.ReadCloser, error){

@@ -331,9 +331,9 @@ func (i ggcrIndex) ImageIndex(h v1.Hash) (v1.ImageIndex, error) {
 	return ggcrIndex{child}, err
 }
 
-// TestGoContainerRegistryByName lists tags in pages over HTTPS from a registry
-// with a host name. At a registry on loopback, the client refuses the HTTPS
-// link to the second page as a link to another host.
+// TestGoContainerRegistryByName lists tags in pages over HTTPS from a registry with
+// a host name. If the registry is on loopback, the client refuses the HTTPS link to
+// the second page as a link to another host.
 func TestGoContainerRegistryByName(t *testing.T) {
 	t.Parallel()
 	reg := registrytest.NewNetwork(t).Registry("registry.example.com", registry.WithPageSize(2))

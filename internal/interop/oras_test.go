@@ -146,7 +146,7 @@ func (c orasClient) PullFrom(ctx context.Context, repo string, blob ocispec.Desc
 	}
 	seeker, ok := body.(io.Seeker)
 	if !ok {
-		return nil, errors.Join(errors.New("the body cannot be sought in"), body.Close())
+		return nil, errors.Join(errors.New("the body is not an io.Seeker"), body.Close())
 	}
 	_, err = seeker.Seek(offset, io.SeekStart)
 	return body, err
@@ -177,7 +177,7 @@ func (c orasClient) Referrers(ctx context.Context, repo string, subject ocispec.
 }
 
 func (orasClient) DeleteTag(context.Context, string) error {
-	return matrix.Lacks("deletes by descriptor alone, and a descriptor has no tag")
+	return matrix.Lacks("deletes only by descriptor, and a descriptor has no tag")
 }
 
 func (c orasClient) DeleteManifest(ctx context.Context, repo string, manifest ocispec.Descriptor) error {

@@ -150,7 +150,7 @@ func (c regclientClient) PullFrom(ctx context.Context, repo string, blob ocispec
 		return nil, err
 	}
 	if _, err := r.Seek(offset, io.SeekStart); err != nil {
-		return nil, errors.Join(matrix.Lacks("seeks to the beginning alone"), r.Close())
+		return nil, errors.Join(matrix.Lacks("can seek only to the beginning"), r.Close())
 	}
 	return r, nil
 }

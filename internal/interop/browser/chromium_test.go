@@ -35,6 +35,7 @@ type tab struct {
 	t                testing.TB
 	context, session string
 
+	// The lock mu of the chromium guards these fields.
 	problems []string // messages of the console, exceptions, and violations of the content security policy
 	urls     []string // the URLs of all requests
 }
@@ -74,7 +75,7 @@ func launch(t testing.TB) *chromium {
 	cmd := exec.Command(path, "--headless", "--no-sandbox", "--remote-debugging-pipe", "--user-data-dir="+profile,
 		"--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
 		"--disable-sync", "--disable-extensions", "--disable-dev-shm-usage", "--no-proxy-server", "about:blank")
-	cmd.ExtraFiles = []*os.File{fromTest, toTest} // are file descriptors 3 and 4
+	cmd.ExtraFiles = []*os.File{fromTest, toTest} // file descriptors 3 and 4 of the browser
 	// Wait returns only when every process of the browser has closed standard error.
 	cmd.Stderr, cmd.WaitDelay = io.MultiWriter(io.Discard), 10*time.Second
 	if err := cmd.Start(); err != nil {
@@ -233,7 +234,7 @@ func (b *tab) call(method string, params, result any) {
 	case r, ok := <-b.send(b.session, method, params):
 		switch {
 		case !ok:
-			b.t.Fatalf("%s: the browser has ended", method)
+			b.t.Fatalf("%s: the browser ended", method)
 		case r.Error != nil:
 			b.t.Fatalf("%s: %s", method, r.Error.Message)
 		case result != nil:
@@ -322,7 +323,7 @@ func (b *tab) clickOn(element string) {
 		el.click();
 		return true;
 	})()`, element)); hit != "true" {
-		b.t.Fatalf("something is on top of %s", element)
+		b.t.Fatalf("another element covers %s", element)
 	}
 }
 

@@ -219,7 +219,7 @@ func tour(t *testing.T, c *chromium) {
 		b.click("#rows .row:not([hidden])")
 		b.until("document.querySelector('#detail').textContent.includes('Bearer redacted')")
 		if text := b.text("document.documentElement.outerHTML"); strings.Contains(text, "secret-token") {
-			t.Error("the page has a client's token")
+			t.Error("the page shows a client's token")
 		}
 		b.eval("navigator.clipboard.writeText = text => { window.copied = text; return Promise.resolve(); }", nil)
 		for label, want := range map[string]string{

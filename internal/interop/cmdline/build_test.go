@@ -125,7 +125,7 @@ func sameChildren(t *testing.T, s *server, got content.Content) iter.Seq2[conten
 			i := slices.IndexFunc(got.Children, func(c content.Content) bool {
 				return c.Platform != nil && c.Platform.Architecture == want.Platform.Architecture
 			})
-			require.GreaterOrEqual(t, i, 0, "nothing for %s", want.Platform.Architecture)
+			require.GreaterOrEqual(t, i, 0, "the index has no image for %s", want.Platform.Architecture)
 			if !yield(want, s.state(t).Get(t, "team/app@"+got.Children[i].Digest.String())) {
 				return
 			}

@@ -19,7 +19,7 @@ var sample = []string{"requests", "tags in pages", "referrers tag", "attach with
 func knownClients() []string { return strings.Split(check.Known(), ", ") }
 
 // The clients that ocireg check knows, and the libraries, meet and violate exactly
-// the requirements that docs/clients.md says.
+// the requirements that docs/clients.md lists.
 func TestCheck(t *testing.T) {
 	outcomes := matrix.OpenTable(t, docs, "check")
 	findings := matrix.OpenTable(t, docs, "check findings")
@@ -48,7 +48,7 @@ func TestCheck(t *testing.T) {
 			version := versionPattern.FindString(report.Version)
 			require.NotEmpty(t, version, "%s", report.Version)
 			if !outcomes.IsOf(name, version) {
-				t.Skipf("%s has another version than the table", version)
+				t.Skipf("the table is not about version %s", version)
 			}
 			for _, r := range check.Requirements() {
 				if seen := outcome(report, r); seen != "" {

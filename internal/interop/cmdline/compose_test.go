@@ -30,7 +30,7 @@ func snippets(t *testing.T) (compose, workflow string) {
 
 // Docker Compose runs the file in docs/image.md: a registry in a container, with
 // content, a fault and the control API. The test replaces the host's ports in the
-// file by free ones.
+// file with free ones.
 func TestComposeFile(t *testing.T) {
 	if testing.Short() {
 		t.Skip("TestContainerConfigurations checks the file in short mode")

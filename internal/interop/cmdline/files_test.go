@@ -14,9 +14,9 @@ import (
 	"github.com/ocireg/registry/registrytest/content"
 )
 
-// Skopeo finds a test's registry, in place of Docker Hub, only by the
-// configuration files of package registrytest in its home directory. The registry
-// uses HTTP, HTTPS or client certificates.
+// With only the configuration files from package registrytest in its home
+// directory, Skopeo pulls from the test's registry, also under the name docker.io.
+// The registry serves HTTP, HTTPS, or HTTPS with client certificates.
 func TestSkopeoReadsConfigurationFiles(t *testing.T) {
 	need(t, "skopeo")
 	for name, opts := range map[string][]registrytest.Option{

@@ -221,7 +221,7 @@ func use(c caller, s *server, ref string) error {
 	}
 	got, err := c.pull(s.ref(ref))
 	if err == nil && got != image().Digest.String() {
-		err = fmt.Errorf("pulled %s", got)
+		err = fmt.Errorf("the tool pulled %s, which is not the image", got)
 	}
 	return err
 }

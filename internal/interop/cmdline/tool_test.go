@@ -128,7 +128,7 @@ func need(t *testing.T, tools ...string) {
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("needs to be root")
+		t.Skip("this test needs root")
 	}
 }
 
@@ -230,14 +230,14 @@ func shortDir(t *testing.T) string {
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		for _, pid := range processes(dir) {
-			t.Errorf("process %d is left", pid)
+			t.Errorf("the tool left process %d running", pid)
 			if process, err := os.FindProcess(pid); err == nil {
 				_ = process.Kill()
 			}
 		}
 		for _, mount := range mounts(dir) {
 			if err := exec.Command("umount", "-l", mount).Run(); err != nil {
-				t.Errorf("mount %s is left: %v", mount, err)
+				t.Errorf("the tool left the mount %s: %v", mount, err)
 			}
 		}
 		require.NoError(t, os.RemoveAll(dir))

@@ -63,7 +63,7 @@ func TestDistribution28(t *testing.T) {
 	url := matrix.StartDistribution(t, "inmemory: {}")
 	differ, left := diff(t, profile.Distribution28(), url, anonymous)
 	require.Empty(t, differ)
-	require.NotEmpty(t, left, "the default configuration does not delete")
+	require.NotEmpty(t, left, "the default configuration does not permit deletion")
 	differ, _ = diff(t, profile.Distribution3(), url, anonymous)
 	require.Equal(t, []profile.Quirk{"distribution-3.bad-n", "distribution-3.upload-state", "distribution-3.tags-1000"}, differ)
 }

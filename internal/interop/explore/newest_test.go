@@ -29,7 +29,7 @@ func TestNewest(t *testing.T) {
 	})
 }
 
-// TestNewestAtHostileRegistries runs the newest versions of clients at hostile
+// TestNewestAtHostileRegistries runs the newest versions of clients against hostile
 // registries, for docs/clients.md. With -short it runs only one client.
 func TestNewestAtHostileRegistries(t *testing.T) {
 	login := []explore.Option{explore.Login(user, password)}

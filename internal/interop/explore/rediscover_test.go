@@ -142,7 +142,7 @@ func checkRows(t *testing.T) {
 	require.True(t, ok)
 	table, _, _ := strings.Cut(rest, "\n\n")
 	rows := strings.Split(table, "\n")[2:]
-	require.Len(t, rows, len(bugs), "%s has stale rows", exploring)
+	require.Len(t, rows, len(bugs), "%s does not have one row for each bug", exploring)
 	for i, b := range bugs {
 		require.True(t, strings.HasPrefix(rows[i], b.begin()), "%s has %q instead of the row of %s", exploring, rows[i], b)
 	}

@@ -29,7 +29,7 @@ func secured(scheme func(...string) *auth.Auth, more ...registrytest.Option) []e
 	})}
 }
 
-// TestNewestWithLogins explores the newest clients at registries that ask for
+// TestNewestWithLogins explores the newest clients against registries that ask for
 // credentials, over HTTPS.
 func TestNewestWithLogins(t *testing.T) {
 	var ops []matrix.Operation
@@ -55,8 +55,9 @@ func TestNewestWithLogins(t *testing.T) {
 	matrix.EveryFault(t, docs, "explored logins", ops)
 }
 
-// TestNewestLists explores lists of the newest clients at a registry that asks for
-// credentials and has two entries on a page. With -short it explores only one of the lists.
+// TestNewestLists explores lists of the newest clients against a registry that asks
+// for credentials and has two entries on a page. With -short it explores only one
+// of the lists.
 func TestNewestLists(t *testing.T) {
 	pages := secured(auth.Basic, registry.WithPageSize(2))
 	matrix.EveryFault(t, docs, "explored lists", []matrix.Operation{

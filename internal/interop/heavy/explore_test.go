@@ -27,7 +27,7 @@ import (
 	"github.com/ocireg/registry/registrytest/explore"
 )
 
-// who is the user of the clients at registries that require a login.
+// who is the user that the clients log in as, if a registry requires a login.
 var who = auth.Credentials{Username: "ci", Password: "secret-of-ci"}
 
 // TestExplored explores the newest versions of clients, for the tables of
@@ -64,7 +64,7 @@ func secured(scheme func(...string) *auth.Auth, more ...registrytest.Option) []e
 	})}
 }
 
-// TestExploredWithLogins explores containers/image at registries that ask for
+// TestExploredWithLogins explores containers/image against registries that ask for
 // credentials.
 func TestExploredWithLogins(t *testing.T) {
 	var ops []matrix.Operation
@@ -77,8 +77,8 @@ func TestExploredWithLogins(t *testing.T) {
 	matrix.EveryFault(t, docs, "explored logins", ops)
 }
 
-// TestExploredLists explores the list of containers/image, at a registry that has
-// two tags on a page.
+// TestExploredLists explores the list of containers/image against a registry that
+// has two tags on a page.
 func TestExploredLists(t *testing.T) {
 	undisturbed := true
 	matrix.EveryFault(t, docs, "explored lists", []matrix.Operation{{
@@ -109,7 +109,7 @@ func withoutReferrers(*explore.T) []registrytest.Option {
 	return []registrytest.Option{registry.Without(registry.ListReferrers)}
 }
 
-// TestHostile runs the newest versions of clients at hostile registries. With
+// TestHostile runs the newest versions of clients against hostile registries. With
 // -short it runs only Helm.
 func TestHostile(t *testing.T) {
 	login := explore.Login(who.Username, who.Password)
@@ -213,8 +213,8 @@ func notationVerify(cert *x509.Certificate) func(*explore.T, *registrytest.Serve
 }
 
 // A recorded is a notation signer that always returns the same signature. A new
-// signature has another time and other random numbers, so package explore would
-// see wrong content.
+// signature has a different time and different random numbers, so package explore
+// would see wrong content.
 type recorded struct {
 	subject  digest.Digest
 	envelope []byte

@@ -180,7 +180,7 @@ func (imageClient) PushChunks(context.Context, string, content.Blob, int64) erro
 }
 
 func (imageClient) PullFrom(context.Context, string, ocispec.Descriptor, int64) (io.ReadCloser, error) {
-	return nil, matrix.Lacks("has parts of blobs for its own use only, of layers in zstd:chunked")
+	return nil, matrix.Lacks("reads parts of blobs only internally, for layers in zstd:chunked")
 }
 
 func (c imageClient) Tags(ctx context.Context, repo string) ([]string, error) {

@@ -17,7 +17,7 @@ func TestMain(m *testing.M) {
 	logrus.SetOutput(io.Discard)
 	net.DefaultResolver.PreferGo = true
 	net.DefaultResolver.Dial = func(context.Context, string, string) (net.Conn, error) {
-		return nil, errors.New("names are those of this machine only")
+		return nil, errors.New("these tests must not query DNS servers; only names of this machine resolve")
 	}
 	_, _ = net.DefaultResolver.LookupIPAddr(context.Background(), "registry.invalid")
 	m.Run()

@@ -107,7 +107,7 @@ var pairs = []*pair{
 		do: []string{"$HOST/team/big:v1", "parallel"}, seed: bigImage, shows: "the content of",
 	},
 	{
-		bug: "takes another code than MANIFEST_UNKNOWN for a failure", program: "imgutil",
+		bug: "takes a code other than MANIFEST_UNKNOWN for a failure", program: "imgutil",
 		old: "v0.0.0-20200520132953-ba4f77a60397", new: "v0.0.0-20200528211046-5c4cfa56bb24",
 		source:  "https://github.com/buildpacks/lifecycle/commit/570d2cc7",
 		profile: "harbor", quirk: "harbor.not-found",

@@ -47,7 +47,7 @@ type language struct {
 	needs   []string
 	prepare []string // a command that runs once before run, or nil
 	run     []string
-	says    string // a text in the output if all tests have passed
+	says    string // a text that the output contains if all tests pass
 }
 
 var languages = []language{
@@ -123,7 +123,7 @@ func TestLanguages(t *testing.T) {
 			if testing.Short() {
 				return
 			}
-			// The program fails if the registry gets other requests than those
+			// The program fails if the registry gets requests that differ from those
 			// in the golden file.
 			golden := filepath.Join(dir, "pull.golden")
 			text, err := os.ReadFile(golden)

@@ -41,7 +41,7 @@ func startControlled(t *testing.T) *controlled {
 	require.NoError(t, err)
 	second, err := lines.ReadString('\n')
 	require.NoError(t, err)
-	words := strings.Fields(second) // The line is "control URL token TOKEN".
+	words := strings.Fields(second) // The line begins with "control URL token TOKEN".
 	require.GreaterOrEqual(t, len(words), 4, second)
 	return &controlled{t, strings.Fields(first)[0], words[1], words[3]}
 }
@@ -129,10 +129,10 @@ func (c *controlled) ask(rule, url string, want digest.Digest) string {
 		require.ErrorIs(c.t, err, io.ErrUnexpectedEOF)
 		seen = append(seen, fmt.Sprintf("%d of %d bytes", len(content), response.ContentLength))
 	case digest.FromBytes(content) != want:
-		seen = append(seen, "other bytes")
+		seen = append(seen, "wrong bytes")
 	}
 	if d := response.Header.Get("Docker-Content-Digest"); d != string(want) {
-		seen = append(seen, "another `Docker-Content-Digest`")
+		seen = append(seen, "a different `Docker-Content-Digest`")
 	}
 	return strings.Join(seen, ", ")
 }

@@ -98,7 +98,7 @@ func TestRemote(t *testing.T) {
 	large := content.Blob{Descriptor: ocispec.Descriptor{MediaType: jws, Digest: digest.FromString("large"), Size: 32<<20 + 1}}
 	_, _, err = repo.FetchSignatureBlob(t.Context(), reg.Push(t, "app", content.Artifact(notation.ArtifactTypeNotation, large)).Descriptor())
 	require.ErrorContains(t, err, "too large")
-	require.Len(t, reg.Referrers(t, "app:v1"), 1, "nothing was pushed")
+	require.Len(t, reg.Referrers(t, "app:v1"), 1, "the registry has no signature from the refused push")
 }
 
 // unreadable is a store whose manifests are listed but cannot be read.

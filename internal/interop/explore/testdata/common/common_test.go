@@ -32,8 +32,8 @@ func everyFault(t *testing.T, setup, run func(*explore.T, *registrytest.Server) 
 	}
 }
 
-// hostile lets an operation meet hostile registries, and writes the report to the
-// file that the environment names.
+// hostile runs an operation against hostile registries, and writes the report to
+// the file that the environment names.
 func hostile(t *testing.T, setup, run func(*explore.T, *registrytest.Server) error, opts ...explore.Option) {
 	z := explore.Hostile(t, func(t *explore.T, reg *registrytest.Server) {
 		if err := setup(t, reg); err != nil {

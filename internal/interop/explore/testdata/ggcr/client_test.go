@@ -76,7 +76,7 @@ func TestPush(t *testing.T) {
 	})
 }
 
-// A layer is its content.
+// A layer is the content of an uncompressed layer.
 type layer []byte
 
 func (l layer) Digest() (v1.Hash, error) {

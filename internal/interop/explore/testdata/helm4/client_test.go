@@ -99,8 +99,8 @@ func pull(t *explore.T, reg *registrytest.Server) error {
 
 func push(t *explore.T, reg *registrytest.Server) error { return pushChart(t, reg) }
 
-// pushed returns a setup that copies a chart which the client has pushed to another
-// registry.
+// pushed lets the client push a chart to a registry, and returns a setup that
+// copies the chart from there.
 func pushed(t *testing.T) func(*explore.T, *registrytest.Server) error {
 	from := registrytest.NewServer(t)
 	if err := pushChart(t, from); err != nil {

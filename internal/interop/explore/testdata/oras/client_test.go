@@ -39,7 +39,7 @@ func repository(reg *registrytest.Server) (*remote.Repository, error) {
 
 var user = basic.Credentials{Username: "ci", Password: "secret"}
 
-// secured gives the registry the user.
+// secured returns the options of a registry that requires the user's credentials.
 func secured(t *explore.T) []registrytest.Option {
 	a := basic.Basic()
 	if err := a.AddUser(user, "pull,push team/**"); err != nil {
