@@ -65,7 +65,7 @@ func parse(args []string, out io.Writer) (*settings, error) {
 	fs.StringVar(&s.addr, "addr", loopback+":5000", "listen on `HOST:PORT`; without HOST on "+loopback+", on all interfaces if HOST is 0.0.0.0;\nPORT 0 takes a free port")
 	fs.StringVar(&s.control, "control", "", "serve the API that controls the registry on `HOST:PORT`, as for -addr, or unix:PATH;\ndocs/control.md describes it; "+tokenVariable+" sets its token")
 	fs.StringVar(&s.readyFile, "ready-file", "", "when ready, write the URLs, the token of -control and the user of -profile to `FILE`, as JSON")
-	fs.Func("host", "accept requests for the host `NAME`, such as one in /etc/hosts; a registry on loopback refuses\nnames but localhost and the HOST of -addr; may be given several times", s.addHost)
+	fs.Func("host", "accept requests for the host `NAME`, such as one in /etc/hosts; a registry on loopback refuses\nother names, except localhost and the HOST of -addr; may be given several times", s.addHost)
 	fs.BoolVar(&s.crossOrigin, "cross-origin", false, "accept requests of web pages of other hosts")
 	fs.StringVar(&s.repository, "repository", "", "if DIR is one layout: the `NAME` of the repository of its tags that have no repository,\nand of that of -tag (default the name of DIR)")
 	s.upstream.add(fs)
