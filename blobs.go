@@ -158,8 +158,8 @@ func (h *handler) blobError(r *Request, doing string, err error) error {
 }
 
 // isMissing reports whether the error means that content does not exist. It
-// returns false if the error wraps an [*Error], by which the store tells the
-// client the reason.
+// returns false if the error wraps an [*Error], because the client gets that
+// error of the store instead.
 func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) && len(errorsIn(err)) == 0 }
 
 // unknown returns the error for content that does not exist: a NAME_UNKNOWN if
@@ -175,8 +175,7 @@ func (h *handler) unknown(r *Request, otherwise error) error {
 	return otherwise
 }
 
-// nameUnknown returns the error that the repository of the request does not
-// exist.
+// nameUnknown returns the error for a request whose repository does not exist.
 func nameUnknown(r *Request) error {
 	e := Errorf(CodeNameUnknown, "there is no repository %s", r.Repo)
 	e.Detail = map[string]string{"name": r.Repo}

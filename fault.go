@@ -23,9 +23,9 @@ type Fault struct {
 
 	// Quirk marks a fault that is the behaviour of a real registry, and not a
 	// failure. Serve then responds only if the URL of the request is valid and
-	// after the request has been authenticated and authorized; operations that
-	// require no permission get the response of Serve at once. Records do not show
-	// the fault.
+	// after the request has been authenticated and authorized. If the operation
+	// requires no permission, Serve responds without these checks. Records do not
+	// show the fault.
 	Quirk bool
 
 	// Before is called before the request is served. It may wait, but must return
@@ -75,9 +75,10 @@ type Fault struct {
 	// Body wraps the writer of the response's body. Size is the Content-Length
 	// that the header has after Header, or -1 if it has none. The writer that Body
 	// returns may change, delay, drop or add bytes. If it is an [io.Closer], the
-	// registry closes it after the last byte. If Write or Close returns a
-	// [ConnectionEnd], the connection ends there. The Content-Length stays: bytes
-	// beyond it are not sent, and the connection is closed if the body is shorter.
+	// registry closes it after the last byte. If Write or Close returns an error,
+	// such as a [ConnectionEnd], the connection ends there. The Content-Length
+	// stays: bytes beyond it are not sent, and the connection is closed if the body
+	// is shorter.
 	Body func(w io.Writer, size int64) io.Writer
 
 	// Wire wraps the writer of the whole response, with status line and header. It

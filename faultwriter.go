@@ -15,9 +15,8 @@ import (
 	"github.com/ocireg/registry/internal/conn"
 )
 
-// A commitWriter is the response writer of an operation whose response is
-// dropped. It passes the response on if the operation fails, unless drops is
-// set.
+// A commitWriter drops the response of an operation that succeeds. It passes the
+// response on if the operation fails, unless drops is set.
 type commitWriter struct {
 	http.ResponseWriter
 	header http.Header
@@ -154,8 +153,8 @@ func hasBody(status int) bool {
 	return status != http.StatusNoContent && status != http.StatusNotModified
 }
 
-// writeHeader writes the status line and the header of a response, after which
-// the connection is closed.
+// writeHeader writes the status line and the header of a response. The header
+// announces that the connection is closed after the response.
 func writeHeader(wire io.Writer, status int, header http.Header) error {
 	var text bytes.Buffer
 	fmt.Fprintf(&text, "HTTP/1.1 %03d %s\r\n", status, http.StatusText(status))

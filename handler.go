@@ -73,7 +73,8 @@ type handler struct {
 	sharesBlobs bool     // whether the repositories of the store share their blobs
 
 	// A DELETE of a manifest locks writes if it has conditions, so that no push
-	// comes between the check and the deletion. A PUT holds writes for reading.
+	// comes between the check and the deletion. A push of a manifest holds writes
+	// for reading.
 	writes sync.RWMutex
 
 	// lastParsed is the last parsed manifest that is not larger than maxRemembered.

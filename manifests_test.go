@@ -45,7 +45,7 @@ func TestManifestIsServedAsItWasPushed(t *testing.T) {
 	})
 }
 
-// The spec requires: "The registry SHOULD ignore parameters on the Content-Type
+// The spec says: "The registry SHOULD ignore parameters on the Content-Type
 // header."
 func TestParametersOfTheContentTypeAreIgnored(t *testing.T) {
 	overStores(t, func(t *registryTest) {

@@ -97,8 +97,8 @@ func TestMiddlewareWithoutAWrite(t *testing.T) {
 	require.Equal(t, 503, recorded.Status)
 }
 
-// A middleware can take the connection and respond by itself. The registry writes
-// nothing then, which net/http would log.
+// A middleware can take the connection and respond by itself. The registry then
+// writes nothing, because net/http would log the attempt.
 func TestMiddlewareTakesTheConnection(t *testing.T) {
 	t.Parallel()
 	h := inMemory(t, registry.WithMiddleware(func(registry.Handler) registry.Handler {

@@ -122,8 +122,8 @@ func (op Op) String() string {
 	return ops[op].name
 }
 
-// otherNames has the names of constants that differ from the name of their
-// operation.
+// otherNames has the operations whose constant has a different name, by that name
+// in the form that [hint.Nearest] compares: in lower case, with dashes.
 var otherNames = map[string]Op{
 	"unknown-op": UnknownOp, "list-repositories": ListRepositories, "list-extensions": ListExtensions, "get-token": GetToken,
 }

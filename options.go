@@ -309,9 +309,9 @@ func WithWarnings(texts ...string) Option {
 	})
 }
 
-// WithLogger logs every request: at level Error with the cause if the registry
-// failed, and otherwise at level Info. By default nothing is logged. If the
-// option is given several times, each logger gets every request.
+// WithLogger logs every request: at level Error with the cause if serving it
+// failed (see [Exchange.Err]), and otherwise at level Info. By default nothing is
+// logged. If the option is given several times, each logger gets every request.
 func WithLogger(l *slog.Logger) Option {
 	notNil("WithLogger", l == nil)
 	// Only this function calls logTo, so a program that does not use the option

@@ -13,7 +13,7 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// Options of an option returns a flat list, by which package registrytest sorts
+// The method Options returns a flat list, so that package registrytest can sort
 // the options that it gets.
 func TestOptionsOfAnOption(t *testing.T) {
 	t.Parallel()

@@ -66,8 +66,8 @@ func (h *handler) serveContent(w http.ResponseWriter, r *Request, mediaType stri
 	return nil
 }
 
-// negotiable returns the fields of the request that can change the part of the
-// content to send, or nil if the request has none of them.
+// negotiable returns the fields of the request that decide which part of the
+// content is sent, or nil if the request has none of them.
 func (h *handler) negotiable(r *Request, size int64) (header http.Header) {
 	add := func(name, value string) {
 		if header == nil {

@@ -102,8 +102,8 @@ func (u *uploads) get(r *Request) (*upload, error) {
 	return s, nil
 }
 
-// uploadUnknown returns the error that the upload session of the request does
-// not exist.
+// uploadUnknown returns the error for a request whose upload session does not
+// exist.
 func uploadUnknown(r *Request) error {
 	e := Errorf(CodeBlobUploadUnknown, "%s has no upload session %q", r.Repo, r.Session)
 	e.Detail = map[string]string{"name": r.Repo, "session": r.Session}

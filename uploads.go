@@ -208,9 +208,9 @@ func (h *handler) continueAt(r *Request, s *upload, format string, args ...any) 
 	return e
 }
 
-// receive appends a body to a claimed session. The client has announced its
-// length, which is -1 if unknown. Even if receive fails, it returns the number
-// of bytes that have arrived. If ended is true, the session cannot continue.
+// receive appends a body to a claimed session. The length is the one that the
+// client announced, or -1. Even if receive fails, it returns the number of bytes
+// that have arrived. If ended is true, the session cannot continue.
 func (h *handler) receive(ctx context.Context, s *upload, body io.Reader, length int64) (n int64, ended bool, err error) {
 	if s.writer == nil {
 		if s.writer, err = h.store.CreateBlob(context.WithoutCancel(ctx), s.repo, length); err != nil {

@@ -67,7 +67,8 @@ func Server(name string, hosts ...string) *x509.Certificate {
 	return template
 }
 
-// Issue returns a certificate made from the template, with a new key.
+// Issue returns a certificate made from the template, with a new key. It sets the
+// key usage of the template, and the times that the template leaves zero.
 func (a *Authority) Issue(template *x509.Certificate) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

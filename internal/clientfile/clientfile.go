@@ -47,7 +47,7 @@ func RegistriesConf(url string, insteadOf ...string) string {
 
 // DaemonJSON returns the text of a daemon.json with which Docker accepts the
 // registry at the URL, even without HTTPS. If mirrorOf names Docker Hub, the
-// registry is its mirror. Another name is an error: Docker has no mirrors of other
+// registry is its mirror. Any other name is an error: Docker has no mirrors of other
 // registries.
 func DaemonJSON(url string, mirrorOf ...string) (string, error) {
 	var fields []string

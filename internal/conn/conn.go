@@ -30,8 +30,8 @@ func Number(ctx context.Context) int {
 }
 
 // Below returns the connection that carries c, below TLS and other wrappers with
-// a method NetConn. Closing it sends nothing, and does not wait for the peer to
-// read the last TLS record.
+// a method NetConn. Closing it sends no close_notify of TLS, for which a close of c
+// might wait if the peer does not read.
 func Below(c net.Conn) net.Conn {
 	for {
 		outer, ok := c.(interface{ NetConn() net.Conn })

@@ -1,6 +1,6 @@
-// Package hint helps to word messages about mistakes: an argument that is nil, the
-// word that a misspelt one probably means, the lines in which two texts differ, a
-// number of requests.
+// Package hint helps to word messages about mistakes. It recognizes an argument that
+// is nil, finds the word that a misspelt one probably means, shows the lines in
+// which two texts differ, and puts the noun after a number in the singular or plural.
 package hint
 
 import "reflect"

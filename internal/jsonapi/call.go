@@ -48,12 +48,13 @@ func (c *Call) Is(name string) bool {
 }
 
 // Values returns the values of a parameter. Commas separate the values in the
-// query.
+// query. If the query does not have the parameter, the result is one empty value.
 func (c *Call) Values(name string) []string {
 	return strings.Split(strings.Join(c.Query[name], ","), ",")
 }
 
-// List returns the values of a parameter. It sets Err if one of them is empty.
+// List returns the values of a parameter, like Values. It sets Err if the query has
+// the parameter and one of the values is empty.
 func (c *Call) List(name string) []string {
 	list := c.Values(name)
 	if c.Query.Has(name) && c.Err == nil && slices.Contains(list, "") {

@@ -115,7 +115,8 @@ func ParseReference(s string) (Reference, error) {
 
 // SplitHost splits the host from a reference such as docker.io/library/alpine:3.
 // As in Docker, the first component is a host if it is localhost or contains a
-// dot or a colon. The host is empty if the first component is part of the name.
+// dot or a colon, but not if it begins with a dot. The host is empty if the first
+// component is part of the name.
 func SplitHost(s string) (host, rest string) {
 	host, rest, ok := strings.Cut(s, "/")
 	if ok && (host == "localhost" || strings.ContainsAny(host, ".:") && host[0] != '.') {
