@@ -115,7 +115,7 @@ func TestStoreFailsInAnUpload(t *testing.T) {
 }
 
 // The registry hashes a blob as the bytes arrive, with the algorithm of the
-// digest if the client has announced the digest or the algorithm. It does not
+// digest if the client announced the digest or the algorithm. It does not
 // read the blob back.
 func TestBlobIsNotReadBack(t *testing.T) {
 	t.Parallel()

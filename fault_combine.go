@@ -16,7 +16,7 @@ func (h *handler) inject(r *Request) {
 
 // FaultResponds reports whether a fault responds to the request in place of the
 // operation. With it, a function of [WithFaults] learns that an earlier function
-// has returned such a fault, and that the Serve of its own fault would not be
+// returned such a fault, and that the Serve of its own fault would not be
 // called.
 func (r *Request) FaultResponds() bool { return r.fault.Responds() }
 

@@ -212,7 +212,7 @@ func (w *faultWriter) hijack() error {
 	return buffered.Flush()
 }
 
-// finish completes the response after the handler has returned err. If the fault
+// finish completes the response after the handler returns err. If the fault
 // ends the connection, finish ends it. If the client gets no complete response,
 // the result is a [cutError].
 func (w *faultWriter) finish(err error) error {

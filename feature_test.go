@@ -113,7 +113,7 @@ func TestWithoutBlobIsolation(t *testing.T) {
 		shared.want(200, shared.call("HEAD", "/v2/app"+layer, ""))
 		require.Equal(t, [][]string{{"from"}}, t.names("/v2/_catalog", "repositories"), "a pull creates no repository")
 		shared.want(201, shared.put(m, imageType))
-		// The push has mounted the layer in app, so a registry with BlobIsolation
+		// The push mounted the layer in app, so a registry with BlobIsolation
 		// finds it there too.
 		t.wantPulled("/v2/app"+layer, "layer")
 		shared.wantError(404, shared.call("GET", "/v2/app/blobs/"+string(sum("absent")), ""), registry.CodeBlobUnknown)

@@ -257,7 +257,7 @@ func (h *handler) operate(w http.ResponseWriter, r *Request) error {
 	return fmt.Errorf("%v is not implemented", r.Op)
 }
 
-// refuse responds to an operation that [Without] has removed from the registry.
+// refuse responds to an operation that [Without] removed from the registry.
 func (h *handler) refuse(w http.ResponseWriter, r *Request) error {
 	if r.Op == MountBlob || r.Op == PostBlob {
 		return h.startUpload(w, r)

@@ -71,6 +71,6 @@ type Exchange struct {
 	// nil if the fault is a quirk, see [Fault.Quirk].
 	Fault *Fault
 
-	// Notes are the texts that hooks have added with [Request.Note], in order.
+	// Notes are the texts that hooks added with [Request.Note], in order.
 	Notes []string
 }

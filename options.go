@@ -278,7 +278,7 @@ func WithAnyManifest(repos ...string) Option {
 }
 
 // orAll returns the patterns, or a pattern that matches all repositories if the
-// caller of the option has given none.
+// caller of the option gives none.
 func orAll(option string, patterns []string) []string {
 	if slices.Contains(patterns, "") {
 		panic("registry: a pattern given to " + option + " is empty; name repositories, such as junk/**, or give no pattern to match all")

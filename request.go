@@ -56,12 +56,12 @@ type Request struct {
 	Scope string
 
 	registry *handler         // the handler that serves the request, or nil
-	now      func() time.Time // the clock that SetClock has set, or nil
+	now      func() time.Time // the clock that SetClock set, or nil
 	route    route            // the endpoint that the path names
 	err      error            // the error that parsing the URL found, or nil
 	fault    *Fault           // the fault that was injected into the request, or nil
 	errors   []*Error         // the errors in the response
-	notes    []string         // the texts that Note has added
+	notes    []string         // the texts that Note added
 }
 
 // SharesBlobs reports whether the repositories of the registry share their
@@ -134,7 +134,7 @@ func pulls(ctx context.Context, s Store, repo string) bool {
 }
 
 // Now returns the current time for the request: by the clock that
-// [Request.SetClock] has set, or by [time.Now]. Upload sessions expire by this
+// [Request.SetClock] set, or by [time.Now]. Upload sessions expire by this
 // time. Hooks should use it for everything that expires, such as tokens.
 func (r *Request) Now() time.Time {
 	if r.now == nil {
@@ -370,7 +370,7 @@ func (r *Request) parseDigest(s string) {
 }
 
 // parseUploadAgain parses the query of a request for an upload again, after a
-// fault has changed it.
+// fault changed it.
 func (r *Request) parseUploadAgain() {
 	if r.route == uploadsRoute || r.route == uploadRoute {
 		var again Request

@@ -126,7 +126,7 @@ func (t *registryTest) stall(location, content string) (body *io.PipeWriter, don
 	}()
 	_, err := io.WriteString(body, content)
 	require.NoError(t, err)
-	// The registry has read the content when it reads again.
+	// When the registry reads again, it has read the content.
 	body.Write(nil)
 	return body, done
 }

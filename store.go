@@ -59,7 +59,7 @@ type Store interface {
 	OpenBlob(ctx context.Context, repo string, d digest.Digest) (io.ReadSeekCloser, error)
 
 	// CreateBlob returns a writer for a new blob of the repository. Size is the
-	// number of bytes that the client has announced, or -1. It is only a hint: the
+	// number of bytes that the client announced, or -1. It is only a hint: the
 	// blob may turn out shorter or longer. The writer outlives ctx.
 	CreateBlob(ctx context.Context, repo string, size int64) (BlobWriter, error)
 

@@ -151,7 +151,7 @@ func (h *handler) appendChunk(r *Request, s *upload) (ended bool, err error) {
 	return false, nil
 }
 
-// nextChunk returns the body of the request and the length that the client has
+// nextChunk returns the body of the request and the length that the client
 // announced, or -1. It returns an error if the body is not the next chunk of the
 // session.
 func (h *handler) nextChunk(r *Request, s *upload) (body io.Reader, length int64, err error) {

@@ -128,7 +128,7 @@ var errSigned = errors.New("signed manifests of Docker's schema 1 are not suppor
 // Check returns an error if the document is not a valid manifest of the type. If
 // the document has a mediaType, it must be the type. If the type is not [Known],
 // the document need only be an object, and have valid digests and sizes in the
-// descriptors that Parse has found.
+// descriptors that Parse found.
 func (d *Document) Check(mediaType string) error {
 	if d.MediaType != "" && !strings.EqualFold(d.MediaType, mediaType) {
 		return fmt.Errorf("mediaType is %.*q in the manifest, but the manifest was pushed as %.*q",

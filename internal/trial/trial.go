@@ -36,7 +36,7 @@ func (t *T) Errorf(format string, args ...any) {
 	t.Failures = append(t.Failures, strings.TrimPrefix(text, "fault: "))
 }
 
-// Fatalf collects a failure and ends the function that [Run] has called.
+// Fatalf collects a failure and ends the function that [Run] called.
 func (t *T) Fatalf(format string, args ...any) {
 	t.Errorf(format, args...)
 	panic(t)
