@@ -161,9 +161,9 @@ func BenchmarkServeHTTP(b *testing.B) {
 }
 
 // TestAllocations fails if the number of allocations for a request exceeds its
-// bound. The bounds leave room for one or two more allocations than were
-// measured on Linux. On Windows, the test skips the layout, which has to open
-// more directories there.
+// bound. The bounds leave room for one to three more allocations than were
+// measured on Linux, and for an eighth more in the push. On Windows, the test
+// skips the layout, which has to open more directories there.
 func TestAllocations(t *testing.T) {
 	for _, c := range []struct {
 		name             string

@@ -114,9 +114,9 @@ func TestStoreFailsInAnUpload(t *testing.T) {
 	}
 }
 
-// The registry hashes a blob as the bytes arrive, with the algorithm of the
-// digest if the client announced the digest or the algorithm. It does not
-// read the blob back.
+// If the client names the digest or its algorithm before it sends the bytes, the
+// registry hashes them with that algorithm as they arrive. It does not read the
+// blob back.
 func TestBlobIsNotReadBack(t *testing.T) {
 	t.Parallel()
 	const content = "0123456789"

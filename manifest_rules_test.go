@@ -105,8 +105,9 @@ func TestCaseOfMediaTypesDoesNotMatter(t *testing.T) {
 	})
 }
 
-// A manifest may have unknown properties, but must not have a property twice
-// (image-spec, Considerations: Extensibility, JSON).
+// A manifest may have unknown properties, but must not have a property twice or a
+// known property with a wrong value (image-spec, Considerations: Extensibility,
+// JSON).
 func TestPropertiesOfManifests(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		good := t.image("app")

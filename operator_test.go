@@ -170,8 +170,8 @@ func TestLosingAnUploadOfAnOperator(t *testing.T) {
 	require.Equal(t, []string{"cancel-upload x Bearer 1"}, asked, "the PATCH is not sent, because the session was not cancelled")
 }
 
-// A middleware can read content from the store of an operator, if the store
-// implements the method.
+// A middleware gets the store of an operator. If the store does not implement a
+// method, that method returns errors.ErrUnsupported.
 func TestStoreOfAnOperator(t *testing.T) {
 	t.Parallel()
 	var err error

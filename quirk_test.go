@@ -98,7 +98,8 @@ func TestNotes(t *testing.T) {
 	require.ElementsMatch(t, []string{"injector", "middleware", "header"}, notes)
 }
 
-// A middleware can serve tokens at each path that real registries use.
+// A middleware can serve tokens at paths that real registries use. Without such a
+// middleware, and at other paths, the response is 404.
 func TestTokenPaths(t *testing.T) {
 	t.Parallel()
 	serve := registry.WithMiddleware(func(next registry.Handler) registry.Handler {
