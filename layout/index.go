@@ -174,7 +174,7 @@ func parseIndex(l *imageLayout, text string) (*index, error) {
 	}
 	d.head, d.tail = text[:list.start], text[list.end:]
 	switch text[list.start] {
-	case 'n': // null: Go programs write an empty list this way
+	case 'n': // null, as Go programs encode a nil slice
 	case '[':
 		for v := range elements(text, list) {
 			e, err := parseEntry(l, v.of(text))

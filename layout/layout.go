@@ -31,7 +31,7 @@ type imageLayout struct {
 	// tag, or "". See [Tag].
 	onlyTag string
 
-	// referrersTags is whether the option [ReferrersTags] is set.
+	// referrersTags reports whether the option [ReferrersTags] is set.
 	referrersTags bool
 
 	// cur is the index that was read or written last, or nil. While a write

@@ -31,7 +31,7 @@ type options struct {
 // ReadOnly makes the store refuse all writes and leave the disk unchanged. It
 // also makes [Open] follow symbolic links that lead out of the directory, as
 // [OpenFS] does with an os.DirFS: the layouts of Bazel and Nix contain links to
-// files elsewhere. The store verifies blobs and manifests as without the option.
+// files elsewhere. Verification is the same with and without the option.
 func ReadOnly() Option {
 	return func(o *options) { o.readOnly = true }
 }

@@ -42,7 +42,7 @@ type reach struct {
 }
 
 // A manifestID identifies a manifest by its digest and media type, because the
-// same bytes have other references under another media type.
+// media type decides which references the same bytes have.
 type manifestID struct {
 	digest    digest.Digest
 	mediaType string

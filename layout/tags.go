@@ -13,8 +13,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// referrersTag returns the tag for the list of referrers of a subject (spec.md,
-// Referrers Tag Schema).
+// referrersTag returns the tag for the list of referrers of a subject
+// (distribution spec, Referrers Tag Schema).
 func referrersTag(subject digest.Digest) string {
 	algorithm, encoded, _ := strings.Cut(string(subject), ":")
 	tag := algorithm[:min(len(algorithm), 32)] + "-" + encoded[:min(len(encoded), 64)]

@@ -23,9 +23,9 @@ func referrerOf(subject digest.Digest, i int) registry.Manifest {
 	return registry.Manifest{MediaType: indexType, Digest: digest.FromBytes(content), Content: content}
 }
 
-// TestReferrersTags checks that the referrers tag of a subject (spec.md,
+// TestReferrersTags checks that the referrers tag of a subject (distribution spec,
 // Referrers Tag Schema) names the list of its referrers after each push and
-// deletion.
+// deletion, unless a client set the tag or pushed the list.
 func TestReferrersTags(t *testing.T) {
 	t.Parallel()
 	for name, dir := range map[string]string{"tree": t.TempDir(), "layout": emptyLayout(t)} {

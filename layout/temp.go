@@ -46,7 +46,7 @@ type temps struct {
 	locked bool
 	closed bool
 
-	// seen is whether the store found or created the temporary directory.
+	// seen reports whether the store found or created the temporary directory.
 	seen bool
 }
 
@@ -244,7 +244,7 @@ func (t *temps) writeBy(write func(io.Writer) error) (string, error) {
 }
 
 // settle sets the modification time of a complete temporary file to a time in
-// the past, so that any later change results in another time. It returns the
+// the past, so that any later change results in a different time. It returns the
 // info of the file, and whether the file system has stored exactly that time.
 func (t *temps) settle(temp string) (fs.FileInfo, bool, error) {
 	info, err := t.disk.statTemp(temp)

@@ -38,8 +38,8 @@ type verdict struct {
 	err  error
 }
 
-// hasVerdict reports whether the content of a blob was right when the store last
-// verified it.
+// hasVerdict reports whether the content of a blob had the digest when the store
+// last verified or received it.
 func (l *imageLayout) hasVerdict(d digest.Digest) bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()

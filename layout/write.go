@@ -123,7 +123,7 @@ func (ws *writes) take() []*write {
 }
 
 // finish ends all writes of a batch. It sets the error of each to err, which may
-// be nil, unless the write has already failed.
+// be nil, unless the write has already failed. Then it undoes those that failed.
 func finish(batch []*write, err error) {
 	for _, w := range batch {
 		if w.err == nil {
@@ -357,7 +357,7 @@ func (l *imageLayout) publish(d *draft, isNew bool, read fs.FileInfo) error {
 			err = l.writeMarker()
 		}
 		if err != nil && isNew && read == nil {
-			// The directory was no layout before, so no other program uses these
+			// The directory was not a layout before, so no other program uses these
 			// files.
 			l.disk.remove(l.path(markerFile))
 			l.disk.remove(l.path(indexFile))

@@ -146,7 +146,7 @@ const (
 
 // list yields the items that find adds, in batches. For each batch, it calls
 // find with the key of the last item while it holds the lock. It ends when find
-// adds less than a full batch.
+// adds fewer items than a full batch has.
 func list[T any](ctx context.Context, s *Store, after string, find func(after string, add func(key string, item T) bool) error) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var batch []T

@@ -259,7 +259,7 @@ type openDir struct {
 // Stat implements [fs.File].
 func (d *openDir) Stat() (fs.FileInfo, error) { return d.info, nil }
 
-// Read returns an error.
+// Read returns an error, since a directory has no content.
 func (d *openDir) Read([]byte) (int, error) {
 	return 0, &fs.PathError{Op: "read", Path: d.info.Name(), Err: errors.New("is a directory")}
 }

@@ -18,8 +18,8 @@ import (
 
 // These are the limits for the files with which docker save describes images.
 const (
-	maxJSON   = 4 << 20 // the bytes of a file that is read into memory
-	maxLayers = 1 << 16 // the layers of all images together
+	maxJSON   = 4 << 20 // the size in bytes of a file that is read into memory
+	maxLayers = 1 << 16 // the number of layers of all images together
 )
 
 // A savedImage is an image in the manifest.json of docker save.
@@ -69,8 +69,8 @@ func (a *FS) addDockerImages() error {
 }
 
 // A builder builds an OCI image layout from the files of docker save. It reads
-// each file once, even if several images name it: configs and digests are kept by
-// the offset of their file in the archive.
+// each file once, even if several images name it: the maps configs and digests have
+// the offset of a file in the archive as their key.
 type builder struct {
 	*FS
 	configs map[int64]savedConfig
@@ -80,7 +80,8 @@ type builder struct {
 	entries []ocispec.Descriptor
 }
 
-// A savedConfig is the part of an image's config that a builder needs.
+// A savedConfig holds the digest of an image's config, and the digests of the
+// uncompressed layers that the config lists.
 type savedConfig struct {
 	id      digest.Digest
 	diffIDs []digest.Digest
@@ -195,7 +196,7 @@ func (b *builder) layer(name string, diffID digest.Digest) (ocispec.Descriptor, 
 	case bytes.HasPrefix(start, []byte(zstdMagic)):
 		d.MediaType = ocispec.MediaTypeImageLayerZstd
 	case d.Digest != diffID:
-		return d, fmt.Errorf("it has the digest %s, but its config says %s", d.Digest, diffID)
+		return d, fmt.Errorf("it has the digest %s, but the config of the image says %s", d.Digest, diffID)
 	}
 	return d, b.putBlob(d.Digest, n)
 }

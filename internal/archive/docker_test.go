@@ -144,7 +144,7 @@ func TestBrokenDockerArchives(t *testing.T) {
 		"other config as blob": {[]entry{file("blobs/sha256/"+id, other), list("[" + image("blobs/sha256/"+id, "null", `["l"]`) + "]")}, "has the digest " + string(digest.FromString(other))},
 		"too few layers":       {[]entry{file("c", config), list("[" + image("c", "null", "[]") + "]")}, "it has 0 layers, but its config has 1"},
 		"no layer":             {[]entry{file("c", config), list("[" + image("c", "null", `["layer"]`) + "]")}, `layer "layer": the archive has no file "layer"`},
-		"other layer":          {[]entry{file("c", other), layer, list("[" + image("c", "null", `["layer"]`) + "]")}, `layer "layer": it has the digest ` + string(digest.FromString(layerContent)) + ", but its config says " + string(digest.FromString("another layer"))},
+		"other layer":          {[]entry{file("c", other), layer, list("[" + image("c", "null", `["layer"]`) + "]")}, `layer "layer": it has the digest ` + string(digest.FromString(layerContent)) + ", but the config of the image says " + string(digest.FromString("another layer"))},
 		"two images of a name": {[]entry{file("c", config), file("d", config+" "), layer, list("[" + image("c", `["a:1"]`, `["layer"]`) + "," + image("d", `["docker.io/a:1"]`, `["layer"]`) + "]")}, `image 2 of manifest.json: "docker.io/a:1" is the name of another image, too`},
 		"many layers": {[]entry{
 			file("c", configOf(strings.Split(strings.Repeat("x", 40_000), "")...)), layer,

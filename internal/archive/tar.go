@@ -16,7 +16,7 @@ import (
 // These are the limits for the content of an archive.
 const (
 	maxEntries = 1 << 18 // entries; also files and directories, since one entry can add several
-	maxName    = 4096    // the bytes of a name
+	maxName    = 4096    // the length of a name in bytes
 	maxLinks   = 16      // links that follow one another
 )
 
@@ -196,7 +196,7 @@ func (t tree) resolve() error {
 }
 
 // maxIndex is the size in bytes of the largest index.json of a layout, which
-// readers keep in memory. Such a file names some hundred thousand manifests.
+// readers keep in memory. Such a file names about 300,000 manifests.
 const maxIndex = 64 << 20
 
 // hasLayout reports whether the archive has an OCI image layout in any directory.
