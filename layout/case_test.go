@@ -44,8 +44,8 @@ func TestDirectoriesInAnyCase(t *testing.T) {
 }
 
 // On a file system that ignores case, tags that differ only in case are
-// distinct. A directory with capitals is the repository with the name in lower
-// case.
+// distinct. A directory with capitals belongs to the repository with the name in
+// lower case.
 func TestFileSystemThatIgnoresCase(t *testing.T) {
 	t.Parallel()
 	fill := func(dir string) {

@@ -65,7 +65,7 @@ func TestChangesAreNoticed(t *testing.T) {
 
 // TestChangesAtTheSameTimeAreNoticed changes files without changing their size
 // or modification time, as happens where modification times have a low
-// resolution.
+// resolution. The next request sees the new content.
 func TestChangesAtTheSameTimeAreNoticed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -92,9 +92,10 @@ func TestChangesAtTheSameTimeAreNoticed(t *testing.T) {
 	}
 }
 
-// TestIndexIsBeingWritten reads an index.json that another tool is still writing:
-// the file has only the first half. The store reads the file again until it is valid. The
-// test runs in a synctest bubble, where waiting takes no time.
+// TestIndexIsBeingWritten reads an index.json that another tool is still
+// writing: the file has only the first half. The store reads the file again
+// until it is valid. The test runs in a synctest bubble, where waiting takes no
+// time.
 func TestIndexIsBeingWritten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -274,8 +275,8 @@ func TestBrokenLayouts(t *testing.T) {
 	}
 }
 
-// TestHalfALayout opens directories that have oci-layout without index.json, or
-// index.json without oci-layout.
+// TestHalfALayout opens directories that have oci-layout without index.json, which
+// are empty layouts, or index.json without oci-layout, which a push makes layouts.
 func TestHalfALayout(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -339,8 +340,8 @@ func TestBrokenManifests(t *testing.T) {
 			wantManifestDigest(t, s, "app", "v2", 1)
 			wantReferrers(t, s, "app", m.Digest)
 
-			// A sparse file makes a manifest of 4 TiB; not every file system has
-			// sparse files.
+			// If the file system has sparse files, give the file of the manifest a
+			// size of 4 TiB.
 			if test.name == "too long" && os.Truncate(filepath.Join(dir, filepath.FromSlash(file)), 1<<42) == nil {
 				_, err := s.GetManifest(t.Context(), "app", "v1")
 				require.ErrorContains(t, err, file+" has 4398046511104 bytes")

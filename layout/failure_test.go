@@ -41,7 +41,7 @@ func (f failing) Rename(oldname, newname string) error {
 	return f.files.Rename(oldname, newname)
 }
 
-// The store makes the writes of a failed batch again, one by one. A delete must
+// The store makes the writes of a failed batch again, one by one. A deletion must
 // not remove the file of a manifest that a later write of the batch puts.
 func TestDeleteBeforePutOfABatch(t *testing.T) {
 	t.Parallel()

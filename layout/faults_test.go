@@ -52,7 +52,7 @@ var faultyWrites = []struct {
 	}},
 }
 
-// referrer is a manifest with a subject, the manifest with the tag v0.
+// referrer is a manifest whose subject is the manifest with the tag v0.
 var referrer = func() registry.Manifest {
 	subject := numbered(0).Descriptor()
 	content := fmt.Appendf(nil, `{"schemaVersion":2,"manifests":[],"subject":{"mediaType":%q,"digest":%q,"size":%d}}`, subject.MediaType, subject.Digest, subject.Size)

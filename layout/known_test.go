@@ -47,8 +47,8 @@ func knownLayout(t *testing.T) (s *layout.Store, dir string, use func() []error)
 	return s, dir, use
 }
 
-// makeOld sets the modification times of all files below a directory an hour
-// back.
+// makeOld sets the modification times of all files below a directory to an hour
+// ago.
 func makeOld(t *testing.T, dir string) {
 	t.Helper()
 	past := time.Now().Add(-time.Hour)
@@ -66,8 +66,8 @@ func TestKnownFilesAreNotFoundAfterClose(t *testing.T) {
 	}
 }
 
-// TestKnownFilesLeadNowhereElse replaces a directory by a link to a copy outside
-// of the tree. Requests for files that the store knows then fail.
+// TestKnownFilesLeadNowhereElse replaces a directory with a link to a copy outside
+// the tree. Requests for files that the store knows then fail.
 func TestKnownFilesLeadNowhereElse(t *testing.T) {
 	t.Parallel()
 	for _, replaced := range []string{"app", "app/blobs", "app/blobs/sha256"} {

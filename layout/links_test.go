@@ -15,8 +15,8 @@ import (
 	"github.com/ocireg/registry/layout"
 )
 
-// TestLayoutsOfLinks serves layouts in which some or all files are symbolic links
-// to files elsewhere.
+// TestLayoutsOfLinks opens layouts in which some or all files are symbolic links to
+// files elsewhere. Only a read-only store serves them.
 func TestLayoutsOfLinks(t *testing.T) {
 	t.Parallel()
 	content := []byte("content")
@@ -61,7 +61,7 @@ func TestLayoutsOfLinks(t *testing.T) {
 				}
 			}
 
-			// Open of a writable store fails. The error suggests the option ReadOnly.
+			// Without the option ReadOnly, Open fails. The error suggests the option.
 			_, err := layout.Open(dir)
 			require.ErrorContains(t, err, "is a symbolic link that cannot be followed")
 			require.ErrorContains(t, err, "layout.ReadOnly, ocireg -read-only")

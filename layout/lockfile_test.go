@@ -33,8 +33,7 @@ func namesIn(t *testing.T, dir string) (names []string) {
 }
 
 // Lock files are distinct if their content differs, even with the same name,
-// size and time. A store that waits does not break a lock that was taken just
-// now.
+// size and time. A store that waits does not break a lock that was just taken.
 func TestLockFilesThatLookTheSame(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

@@ -9,9 +9,9 @@ import (
 )
 
 // TestManyTagsInLinearTime gives a manifest many tags, moves them to a second
-// manifest, and deletes the second. It measures allocated bytes, because times vary
-// between runs: if a write copied the list of entries for each tag, the bytes
-// would grow with the square of the number of tags.
+// manifest, and deletes the second. It measures allocated bytes, because times
+// vary between runs: if a write copied the list of entries for each tag, the
+// bytes would grow with the square of the number of tags.
 func TestManyTagsInLinearTime(t *testing.T) {
 	// Not parallel: the test measures allocations.
 	ctx := t.Context()

@@ -16,9 +16,9 @@ func overwrite(t *testing.T, dir, text string) {
 	require.NoError(t, os.Rename(temp, filepath.Join(dir, "index.json")))
 }
 
-// TestStaleWriter replaces index.json like a tool that read the file before
-// a push. The store restores the pushed entries only if the tool cannot have
-// seen them.
+// TestStaleWriter replaces index.json like a tool that read the file before a
+// push. The store restores the pushed entries only if the tool cannot have seen
+// them.
 func TestStaleWriter(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

@@ -96,7 +96,7 @@ func TestNamesOfEntries(t *testing.T) {
 		{"containerd, by digest", []names{{imageName: "docker.io/library/alpine@sha256:" + hex, refName: "docker.io/library/alpine@sha256:" + hex}},
 			[]string{"library/alpine"}, nil},
 		{"tag with a digest", []names{{refName: "v1@sha256:" + hex}}, []string{"app:v1"}, map[string]int{"app:v1": 0}},
-		// Lifecycle (cmd/lifecycle/exporter.go) writes this name for an image by
+		// The lifecycle (cmd/lifecycle/exporter.go) gives this name to an image by
 		// digest.
 		{"digest alone", []names{{refName: "sha256:" + hex}}, []string{"app"}, nil},
 		{"no digest after the at sign", []names{{refName: "v1@weird"}}, []string{"app"}, nil},

@@ -40,8 +40,8 @@ func TestMain(m *testing.M) {
 }
 
 // start runs this test binary as another process. The process pushes n numbered
-// tags to the repositories of the tree dir. If n is 0, it begins an upload
-// instead. The scanner reads the output of the process.
+// tags to the repositories of the tree or layout dir. If n is 0, it begins an
+// upload instead. The scanner reads the output of the process.
 func start(t testing.TB, dir, name string, n int) (*exec.Cmd, *bufio.Scanner) {
 	exe, err := os.Executable()
 	require.NoError(t, err)

@@ -161,7 +161,7 @@ func (c *counting) ReadAt(p []byte, off int64) (int, error) {
 	return c.thenZeros.ReadAt(p, off)
 }
 
-// thenZeros is a reader of the bytes, followed by an endless number of zeros.
+// thenZeros is a reader that yields its bytes and then zeros without end.
 type thenZeros []byte
 
 func (z thenZeros) ReadAt(p []byte, off int64) (int, error) {
@@ -212,7 +212,7 @@ func TestTooManyDirectories(t *testing.T) {
 	require.ErrorContains(t, err, "has a path that brings the archive to more than 262144 files and directories")
 }
 
-// repeated is a reader that repeats the bytes without an end.
+// repeated is a reader that repeats its bytes without end.
 type repeated []byte
 
 func (r repeated) ReadAt(p []byte, off int64) (int, error) {

@@ -28,7 +28,7 @@ func configOf(layers ...string) string {
 }
 
 // saved returns the entries of an archive of docker save with one image of one
-// layer. The tags of the image are a list in JSON.
+// layer. The argument is a list of the image's tags in JSON.
 func saved(tags string) []entry {
 	config := configOf(layerContent)
 	name := digest.FromString(config).Encoded() + ".json"

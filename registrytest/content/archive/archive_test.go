@@ -183,7 +183,7 @@ func TestReferenceOfAnUntaggedIndex(t *testing.T) {
 // blob returns the name of the file of a blob.
 func blob(d digest.Digest) string { return "blobs/sha256/" + d.Encoded() }
 
-// An incomplete archive is not imported at all.
+// Import of an incomplete or damaged archive leaves the store unchanged.
 func TestBrokenArchivesChangeNothing(t *testing.T) {
 	t.Parallel()
 	good, bad := content.Image(content.Seed(1)), content.Image(content.Seed(2), content.LayerSizes(10_000))

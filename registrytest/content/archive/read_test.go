@@ -62,8 +62,8 @@ func TestImportFrom(t *testing.T) {
 	require.ErrorContains(t, err, "importing")
 }
 
-// ImportFrom does not panic, whatever the bytes are. If it returns an error, it has
-// not changed the store.
+// ImportFrom does not panic on arbitrary bytes. If it returns an error, it leaves
+// the store unchanged.
 func FuzzImportFrom(f *testing.F) {
 	f.Add([]byte("\x1f\x8b\x08"))
 	f.Add(zipped(f, []byte("x")))
