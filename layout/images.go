@@ -171,7 +171,7 @@ func (s *Store) checkNoImages(repo string) error {
 	default:
 		return fmt.Errorf("looking for images in repository %s: %w", repo, err)
 	}
-	return fmt.Errorf("writing to repository %s: it consists of images in layouts of their own, such as %s; use another repository, or that layout: %w",
+	return fmt.Errorf("writing to repository %s: it consists of images in layouts of their own, such as %s; write to one of these, or to another repository: %w",
 		repo, images[0].dir, errors.ErrUnsupported)
 }
 

@@ -27,7 +27,7 @@ const maxManifest = 64 << 20
 func (l *imageLayout) readManifest(d ocispec.Descriptor) ([]byte, fs.FileInfo, error) {
 	name := l.path(blobPath(d.Digest))
 	if d.Size > maxManifest {
-		return nil, nil, fmt.Errorf("%s is treated as missing, since it has %d bytes and a manifest at most %d: %w", name, d.Size, maxManifest, fs.ErrNotExist)
+		return nil, nil, fmt.Errorf("%s is treated as missing, since it has %d bytes, more than the %d that a manifest may have: %w", name, d.Size, maxManifest, fs.ErrNotExist)
 	}
 	now := time.Now()
 	known := l.verified(d.Digest)

@@ -109,7 +109,7 @@ func (b *builder) config(name string) (*node, savedConfig, error) {
 		b.configs[n.offset] = c
 	}
 	if named := namedDigest(name); named != "" && named != c.id {
-		return nil, c, fmt.Errorf("config %.100q has the digest %s", name, c.id)
+		return nil, c, fmt.Errorf("config %.100q has the digest %s, not the one in its name", name, c.id)
 	}
 	return n, c, nil
 }

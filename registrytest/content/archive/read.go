@@ -67,7 +67,7 @@ func spool(file io.Writer, r io.Reader, limit int64) error {
 	case n > limit:
 		return &http.MaxBytesError{Limit: limit}
 	case n == 0:
-		return errors.New("it is empty; want a tar file of image layouts or of docker save")
+		return errors.New("it is empty, and not a tar file of image layouts or of docker save")
 	}
 	return nil
 }
