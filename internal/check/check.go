@@ -64,7 +64,7 @@ type Report struct {
 	Client  string
 	Like    string // the description of the imitated registry, or ""
 	Version string // the first line that the client printed about its version, or ""
-	Runs    int    // the number of commands that ran
+	Runs    int    // how often commands of tasks ran, without those for Setup and Version
 	Results []Result
 	Crashes []Crash
 }

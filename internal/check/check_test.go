@@ -99,7 +99,7 @@ func TestRightClient(t *testing.T) {
 	for _, g := range report.untried() {
 		untried = append(untried, g.Name)
 	}
-	require.Equal(t, []string{"a single POST that is not supported goes on with a PUT"}, untried)
+	require.Equal(t, []string{"a single POST that is not supported is followed by a PUT"}, untried)
 }
 
 // Each rule of package lint belongs either to a requirement in rules or to notLinted.

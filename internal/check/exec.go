@@ -17,7 +17,7 @@ import (
 	"github.com/ocireg/registry/internal/field"
 )
 
-// maxOutput is the number of bytes of a command's output that an execution keeps.
+// maxOutput is the largest number of bytes of a command's output that an execution keeps.
 const maxOutput = 1 << 20
 
 // An execution is the result of a command that ran.

@@ -11,7 +11,7 @@ import (
 )
 
 // A command that is killed, because it does not end in time, meets no requirement. It
-// violates each requirement that a command succeeds, and those that its requests break.
+// violates those requirements that demand success, and those that its requests break.
 // The others are not tried. For a Note, the observation is that the command does not end
 // in time.
 func TestKilledCommandMeetsNothing(t *testing.T) {

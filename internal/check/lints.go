@@ -43,7 +43,7 @@ var rules = []rule{
 		"The process remains unchanged for chunked upload, except that the post request MUST include the following header: Content-Length: 0",
 	}, []registry.Op{registry.PatchUpload}, nil},
 	{lint.UploadAlgorithm, Requirement{
-		"another digest algorithm is announced", Should, "Pushing a blob in chunks",
+		"a digest algorithm other than sha256 is announced", Should, "Pushing a blob in chunks",
 		"When pushing a blob with a digest algorithm other than `sha256`, the post request SHOULD include the `digest-algorithm` parameter",
 	}, []registry.Op{registry.PutUpload}, func(r *journal.Record) bool { return r.Digest != "" && r.Digest.Algorithm() != "sha256" }},
 	{lint.UploadLocation, Requirement{

@@ -194,7 +194,7 @@ var (
 		"Client implementations MUST support registries that implement partial or older versions of the OCI Distribution Spec.",
 	}
 	worksWithoutSinglePost = Requirement{
-		"a single POST that is not supported goes on with a PUT", Should, "Single POST",
+		"a single POST that is not supported is followed by a PUT", Should, "Single POST",
 		"Registries that do not support single request monolithic uploads SHOULD return a `202 Accepted` status code and `Location` header and clients SHOULD proceed with a subsequent PUT request",
 	}
 )

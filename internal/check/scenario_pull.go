@@ -34,7 +34,8 @@ func isImage(r *journal.Record) bool {
 
 func byDigest(r *journal.Record) bool { return r.Digest != "" }
 
-// largeLayer reports whether the request pulls a blob with more than cutAt bytes.
+// largeLayer reports whether the request is for the first layer of the image, or pulled
+// more than cutAt bytes.
 func largeLayer(r *journal.Record) bool {
 	return r.Digest == image().Layers[0].Digest || r.BytesOut > cutAt
 }

@@ -109,7 +109,7 @@ func (c cell) family() string {
 }
 
 // simpler returns variants of the cell that are one step simpler: with only one of
-// its faults, with one condition less in a rule, or with a fault that hits one
+// its faults, with one condition fewer in a rule, or with a fault that hits one
 // request instead of several.
 func (c cell) simpler() (list []cell) {
 	if len(c.parts) > 1 && c.column == "" {

@@ -1,6 +1,6 @@
 // Package explore looks for the bugs of a client: it runs one operation of the
-// client again and again, each time with another fault at another request, and
-// judges how the client copes.
+// client again and again, each time with a different fault or at a different
+// request, and judges how the client copes.
 //
 //	explore.EveryFault(t, setup, func(t *explore.T, reg *registrytest.Server) error {
 //		layer, err := download(t.Context(), reg.Client(), reg.Ref("team/app:v1"))

@@ -65,7 +65,7 @@ type explorer struct {
 	sequential bool // the client sends one request at a time
 	sampled    bool // the budget leaves out runs
 
-	announcing sync.Mutex
+	announcing sync.Mutex // guards writes to announce
 	watchdog   watchdog
 }
 
@@ -133,7 +133,8 @@ func (x *explorer) establish(base *run) error {
 }
 
 // runAll makes the runs and judges them. The judgement of a run is nil if the
-// time of [Budget] was over before the run began, or if the watchdog gave a run up.
+// time of [Budget] was over before the run began, or if the watchdog gave up
+// on that run or an earlier one.
 func (x *explorer) runAll(cells []cell, start time.Time) []*judgement {
 	judged := make([]*judgement, len(cells))
 	order := make(chan int, len(cells))
@@ -171,7 +172,7 @@ func (x *explorer) check() error {
 		stalls = stalls || tr.endless && slices.Contains(x.must, tr.name)
 	}
 	if stalls && x.loopback {
-		return fmt.Errorf("Stalls: over loopback, a run ends after %v, before most timeouts of clients do", x.limit())
+		return fmt.Errorf("Stalls: over loopback, a run ends after %v, before most clients time out", x.limit())
 	}
 	return cmp.Or(
 		known("MustSucceed: no fault", x.must, append(names, cancelling)),

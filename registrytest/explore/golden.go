@@ -12,7 +12,7 @@ import (
 // as in package journal.
 const updateVariable = "REGISTRYTEST_UPDATE"
 
-// maxGolden is the number of differences from the golden file that an error lists.
+// maxGolden is the largest number of differences from the golden file that an error lists.
 const maxGolden = 20
 
 // compareGolden returns an error unless the outcomes equal those in the golden

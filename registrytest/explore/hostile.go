@@ -99,8 +99,8 @@ type hostile struct {
 type trap struct {
 	name string
 
-	// reference lists, separated by semicolons, an advisory about a client that stepped
-	// into the trap or the section of a standard about it, and the weakness (CWE).
+	// reference lists, separated by semicolons, at least one advisory about a client that
+	// stepped into the trap or section of a standard. Weaknesses (CWE) and issues may follow.
 	reference string
 
 	// needs returns the reason why the trap does not apply to the operation,
@@ -201,8 +201,9 @@ func (h *hostile) chosen() (chosen []trap, err error) {
 	return chosen, known("no trap", slices.Concat(c.only, c.except), names)
 }
 
-// undisturbed runs the operation against an honest registry, and then against one
-// whose tags have different content. Later runs are compared with both.
+// undisturbed runs the operation against an honest registry. If the operation uses
+// tags, it runs again against one whose tags have different content. Later runs are
+// compared with both.
 func (h *hostile) undisturbed(report *TrapReport) {
 	h.t.Helper()
 	schemes := []string{""}

@@ -113,7 +113,7 @@ func needsTwoLooks(h *hostile) string {
 func needsTwoPulls(h *hostile) string {
 	switch {
 	case h.base.lookAfterPull() == 0:
-		return "the operation does not look at a tag that it has pulled"
+		return "the operation does not look at a tag that it already pulled"
 	case len(h.base.results) == 0, h.other == nil && !h.hostile().verifies:
 		return "the operation gives T.Result no results, or it fails with a different image"
 	}

@@ -18,8 +18,8 @@ type TrapReport struct {
 // A TrapResult is the outcome of one trap.
 type TrapResult struct {
 	// Trap is the name of the trap. Reference names, separated by semicolons,
-	// advisories about clients that stepped into the trap, or sections of
-	// standards. Twin is the legitimate behaviour that resembles the trap.
+	// advisories about clients that stepped into the trap, sections of standards,
+	// weaknesses (CWE) and issues. Twin is the legitimate behaviour that resembles the trap.
 	Trap, Reference, Twin string
 
 	Outcome TrapOutcome

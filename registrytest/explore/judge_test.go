@@ -117,7 +117,7 @@ func TestTryPromise(t *testing.T) {
 	v := m.Violations[0]
 	require.Equal(t, promise, v.Kind)
 	again := EveryFault(t, getting, run, ReportOnly(), Try(v.Rule, "get-manifest status=503"), MustSucceed("503 twice"))
-	require.Len(t, again.Violations, 1, "no promise covers a rule without a limit")
+	require.Len(t, again.Violations, 1, "MustSucceed must not cover a rule without a limit")
 	require.Equal(t, v.Rule, again.Violations[0].Rule)
 	require.Equal(t, v.Text, again.Violations[0].Text)
 }
@@ -300,7 +300,7 @@ func TestUnpromised(t *testing.T) {
 	x := &explorer{t: t, setup: getting, run: fails, config: config{runs: 1 << 20}}
 	m, err := x.explore()
 	require.NoError(t, err)
-	require.Regexp(t, `^no promise covers these faults: the client could have retried, but they made the operation fail at 1 request \(408 once, 408 twice, 429 once, \d+ more\); see MustSucceed$`, x.unpromised(m))
+	require.Regexp(t, `^the operation failed at 1 request with temporary faults after which the client could have retried \(408 once, 408 twice, 429 once, \d+ more\); to make such failures violations, see MustSucceed$`, x.unpromised(m))
 	x.golden = "testdata/pull.md"
 	require.Empty(t, x.unpromised(m))
 	x.golden, x.run = "", get

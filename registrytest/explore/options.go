@@ -40,7 +40,7 @@ func (c *config) apply(function string, opts []Option) error {
 		value int64
 	}{{"Budget", int64(c.runs)}, {"Budget", int64(c.time)}, {"Timeout", int64(c.timeout)}, {"Jobs", int64(c.jobs)}, {"Pairs", int64(c.pairs)}} {
 		if n.value < 0 {
-			return fmt.Errorf("%s: a value is negative; it must be 0, which means the default, or more", n.name)
+			return fmt.Errorf("%s: a value is negative; use 0 for the default, or a positive value", n.name)
 		}
 	}
 	return nil

@@ -123,6 +123,6 @@ func (x *explorer) unpromised(m *Matrix) string {
 	if more := len(faults) - 3; more > 0 {
 		faults = append(faults[:3], fmt.Sprintf("%d more", more))
 	}
-	return fmt.Sprintf("no promise covers these faults: the client could have retried, but they made the operation fail at %s (%s); see MustSucceed",
+	return fmt.Sprintf("the operation failed at %s with temporary faults after which the client could have retried (%s); to make such failures violations, see MustSucceed",
 		hint.Count(len(requests), "request"), strings.Join(faults, ", "))
 }

@@ -139,12 +139,12 @@ func TestConformance(t *testing.T) {
 			applies := applicable(claimed, p.Without())
 			for name, text := range failures {
 				if _, ok := applies[name]; !ok {
-					t.Errorf("no quirk claims that it violates %q; add that to Breaks of the quirk that does\n%s", name, text)
+					t.Errorf("the registry violates %q, which no quirk has in Breaks; add it to the quirk that causes the violation\n%s", name, text)
 				}
 			}
 			for name := range applies {
 				if _, ok := failures[name]; !ok {
-					t.Errorf("no quirk violates %q; remove that from Breaks", name)
+					t.Errorf("the registry does not violate %q; remove it from Breaks", name)
 				}
 			}
 		})

@@ -136,8 +136,8 @@ var ghcr = site{
 
 const renovateDocker = "https://github.com/renovatebot/renovate/blob/c2dd4f856f068eeda4c10afc3752c35fe1f6cab1/lib/modules/datasource/docker/"
 
-// badToken returns the behaviour of a registry that responds to invalid
-// credentials with the error.
+// badToken returns the behaviour of a registry that responds to an invalid token
+// with the error.
 func badToken(e *registry.Error) behaviour {
 	return wrap(func(_ *build, _ http.ResponseWriter, r *registry.Request, err error, note func()) error {
 		all := errorsOf(err)

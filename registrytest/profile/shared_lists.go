@@ -122,8 +122,8 @@ func probeManyTags(n int, query string) probe {
 	}
 }
 
-// alwaysLink returns the behaviour of a registry that adds a Link to each page
-// of tags that is not empty.
+// alwaysLink returns the behaviour of a registry that adds a Link to each page of
+// tags, even the last, unless no tag follows the query parameter last.
 func alwaysLink() behaviour {
 	return header(func(r *registry.Request, status int, h http.Header) int {
 		if status != http.StatusOK || h.Get("Link") != "" {

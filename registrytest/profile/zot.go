@@ -46,7 +46,7 @@ var zot = site{
 		},
 		{
 			Fact: Fact{
-				Name: "zot.ping-challenges", Sentence: "the 200 of /v2/ has a challenge, too, with the scheme basic in lower case and a realm without quotes, empty unless configured",
+				Name: "zot.ping-challenges", Sentence: "the 200 of /v2/ has a challenge as well; its scheme is basic in lower case, and its realm has no quotes and is empty unless configured",
 				Source: zotSource + "routes.go#L282", Date: "2026-11-30", Evidence: EvidenceTrace,
 			},
 			do:    aboutAuth(rule(`ping set-header="WWW-Authenticate:basic realm="`)),
