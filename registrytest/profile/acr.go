@@ -50,7 +50,7 @@ var acr = site{
 		},
 		{
 			Fact: Fact{
-				Name: "acr.access-token-only", Sentence: "the response of the token service has the field access_token alone",
+				Name: "acr.access-token-only", Sentence: "the response of the token service has only the field access_token",
 				Source: "https://github.com/Azure/acr/blob/81b818eba36f77132a40ff3027897d2a830792f9/docs/Token-BasicAuth.md", Date: "2024-09", Evidence: EvidenceVendor,
 			},
 			do:    tokenOnly("access_token"),
@@ -145,7 +145,7 @@ var acr = site{
 		},
 		{
 			Fact: Fact{
-				Name: "acr.link-orderby", Sentence: "the Link to more tags has a further parameter orderby",
+				Name: "acr.link-orderby", Sentence: "the Link to more tags has the additional parameter orderby",
 				Source: acrReport, Date: "2024-06", Evidence: EvidenceTrace,
 			},
 			do: header(func(_ *registry.Request, status int, h http.Header) int {

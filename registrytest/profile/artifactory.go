@@ -70,7 +70,7 @@ var artifactory = site{
 		},
 		{
 			Fact: Fact{
-				Name: "artifactory.upload-without-range", Sentence: "the start of an upload has no Range",
+				Name: "artifactory.upload-without-range", Sentence: "the response that starts an upload has no Range",
 				Source: artifactoryReport, Date: "2024-08", Evidence: EvidenceTrace,
 			},
 			do:    rule("start-upload drop-header=Range").deciding("the Range of new uploads"),

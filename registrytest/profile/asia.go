@@ -63,7 +63,7 @@ var huawei = site{
 		},
 		{
 			Fact: Fact{
-				Name: "huawei.no-oci-index", Sentence: "an OCI index is refused, while a list of Docker is not: Invalid image (the status 400 is inferred)",
+				Name: "huawei.no-oci-index", Sentence: "an OCI index is refused, while a Docker manifest list is not: Invalid image (the status 400 is inferred)",
 				Source: "https://github.com/openbkn-ai/bkn-studio/pull/153", Date: "2026-07", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"index of images", "index of unknown media types", "layer of an unknown digest algorithm is accepted or MANIFEST_BLOB_UNKNOWN",

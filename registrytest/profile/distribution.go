@@ -57,7 +57,7 @@ var distribution28 = site{
 		},
 		{
 			Fact: Fact{
-				Name: "distribution-2.8.null-tags", Sentence: "tags/list has null in the place of the list after the last tag was deleted",
+				Name: "distribution-2.8.null-tags", Sentence: "tags/list has null in place of the list after the last tag was deleted",
 				Source: distribution283 + "registry/handlers/tags.go", Date: "2026-11-30", Evidence: EvidenceTrace,
 			},
 			do: serve(func(_ *build, r *registry.Request) registry.Handler {
@@ -206,7 +206,7 @@ var distributionQuirks = []quirk{
 	},
 	{
 		Fact: Fact{
-			Name: "distribution.delete-disabled", Sentence: "tags, manifests and blobs cannot be deleted, by default: 405 UNSUPPORTED",
+			Name: "distribution.delete-disabled", Sentence: "by default, tags, manifests and blobs cannot be deleted: 405 UNSUPPORTED",
 			Source: "https://github.com/distribution/distribution/issues/3234", Date: "2026-11-30", Evidence: EvidenceTrace,
 		},
 		do:    withoutOps(http.StatusMethodNotAllowed, registry.DeleteTag, registry.DeleteManifest, registry.DeleteBlob),

@@ -101,7 +101,7 @@ var dockerHub = site{
 		},
 		{
 			Fact: Fact{
-				Name: "docker-hub.rate-limit", Sentence: "anonymous clients pull 100 manifests in 6 hours; the header says how many remain; beyond them: 429",
+				Name: "docker-hub.rate-limit", Sentence: "anonymous clients may pull 100 manifests in 6 hours; a header says how many remain; further pulls are 429",
 				Source: "https://github.com/docker/docs/blob/000a96d340ed5aff283d899d8f8b3eb603ab8133/content/manuals/docker-hub/usage/pulls.md", Evidence: EvidenceVendor,
 			},
 			do: pullLimit(100, 6*time.Hour),

@@ -186,7 +186,7 @@ var ecr = site{
 		},
 		{
 			Fact: Fact{
-				Name: "ecr.empty-blob-400", Sentence: "a blob without a byte is 400 BLOB_UPLOAD_INVALID",
+				Name: "ecr.empty-blob-400", Sentence: "an empty blob is 400 BLOB_UPLOAD_INVALID",
 				Source: "https://github.com/devcontainers/cli/issues/814", Date: "2024", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"Content-Range of a 206 is true",
@@ -212,7 +212,7 @@ var ecr = site{
 		},
 		{
 			Fact: Fact{
-				Name: "ecr.blob-redirect", Sentence: "a GET of a blob is redirected to S3 with 307, which refuses credentials with 400 and XML",
+				Name: "ecr.blob-redirect", Sentence: "a GET of a blob is redirected with 307 to S3, which refuses credentials with 400 and XML",
 				Source: "https://github.com/open-policy-agent/opa/issues/6580", Date: "2024-02", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"Content-Range of a 206 is true", "If-Match and If-None-Match guard a blob from deletion", "blob has Docker-Content-Digest",
@@ -292,7 +292,7 @@ var ecr = site{
 		},
 		{
 			Fact: Fact{
-				Name: "ecr.tags-per-image", Sentence: "an image has at most 1,000 tags; a further tag is DENIED",
+				Name: "ecr.tags-per-image", Sentence: "an image has at most 1,000 tags; one more is DENIED",
 				Source: "https://github.com/namespacelabs/foundation/issues/649", Date: "2022-06", Evidence: EvidenceIssue,
 			},
 			do: refuseManifest(func(_ *build, r *registry.Request, d document) *registry.Error {
@@ -322,7 +322,7 @@ var ecr = site{
 		},
 		{
 			Fact: Fact{
-				Name: "ecr.index-subject-405", Sentence: "an index with a subject was seen to be 405 UNSUPPORTED",
+				Name: "ecr.index-subject-405", Sentence: "an index with a subject was reported to be 405 UNSUPPORTED",
 				Source: roadmap + "2783", Date: "2026-03", Evidence: EvidenceConflicting,
 				Breaks: []string{
 					"referrer has the annotations of its manifest", "referrer has the artifactType of its manifest", "referrers are of the digest and the repository",

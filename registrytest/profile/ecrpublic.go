@@ -17,7 +17,7 @@ var ecrPublic = site{
 	quirks: []quirk{
 		{
 			Fact: Fact{
-				Name: "ecr-public.challenge", Sentence: "every challenge has the scope aws, and one token is for all repositories",
+				Name: "ecr-public.challenge", Sentence: "every challenge has the scope aws, and one token covers all repositories",
 				Source: "https://github.com/fluxcd/flux/issues/3492", Date: "2021-08", Evidence: EvidenceIssue,
 			},
 			do:    together(rewrittenChallenge(`Bearer realm="<registry>/token/",service="public.ecr.aws",scope="aws"`), coversEverything()),
@@ -25,7 +25,7 @@ var ecrPublic = site{
 		},
 		{
 			Fact: Fact{
-				Name: "ecr-public.denied-401", Sentence: "the body of a challenge has the code DENIED, with the status 401",
+				Name: "ecr-public.denied-401", Sentence: "the error in a 401 response has the code DENIED",
 				Source: "https://github.com/fluxcd/flux/issues/3492", Date: "2021-08", Evidence: EvidenceIssue,
 			},
 			do: aboutAuth(rewrite(func(_ *registry.Request, e registry.Error) *registry.Error {

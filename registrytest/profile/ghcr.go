@@ -36,7 +36,7 @@ var ghcr = site{
 		},
 		{
 			Fact: Fact{
-				Name: "ghcr.token-post-405", Sentence: "the token service has no POST: 405 UNSUPPORTED",
+				Name: "ghcr.token-post-405", Sentence: "the token service does not support POST: 405 UNSUPPORTED",
 				Source: "https://github.com/helm/helm/pull/31222", Date: "2025-09", Evidence: EvidenceIssue,
 			},
 			do:    aboutAuth(rule("token method=POST status=405 code=UNSUPPORTED")).deciding("POST of tokens"),
@@ -44,7 +44,7 @@ var ghcr = site{
 		},
 		{
 			Fact: Fact{
-				Name: "ghcr.foreign-token-403", Sentence: "a personal access token in the place of a Bearer token is 403, without a challenge",
+				Name: "ghcr.foreign-token-403", Sentence: "a personal access token in place of a Bearer token is 403, without a challenge",
 				Source: "https://github.com/HarborGuard/HarborGuard/issues/191", Date: "2026-08", Evidence: EvidenceIssue,
 			},
 			do:    aboutAuth(badToken(&registry.Error{Code: registry.CodeDenied, Message: "denied"})),
@@ -86,7 +86,7 @@ var ghcr = site{
 		},
 		{
 			Fact: Fact{
-				Name: "ghcr.referrers-303", Sentence: "the referrers API was seen to redirect to a page of github.com with 303",
+				Name: "ghcr.referrers-303", Sentence: "the referrers API was reported to redirect to a page of github.com with 303",
 				Source: "https://github.com/rtvkiz/minimal/issues/7", Date: "2026-04", Evidence: EvidenceConflicting,
 				Breaks: []string{
 					"OCI-Subject is absent without the referrers API",

@@ -24,7 +24,7 @@ var gitea = site{
 	quirks: []quirk{
 		{
 			Fact: Fact{
-				Name: "gitea.challenge", Sentence: "every challenge has the scope *, and one token is for all repositories",
+				Name: "gitea.challenge", Sentence: "every challenge has the scope *, and one token covers all repositories",
 				Source: giteaReport, Date: "2024-09", Evidence: EvidenceTrace,
 			},
 			do:    together(rewrittenChallenge(`Bearer realm="<registry>/v2/token",service="container_registry",scope="*"`), coversEverything()),
@@ -44,7 +44,7 @@ var gitea = site{
 		},
 		{
 			Fact: Fact{
-				Name: "gitea.token-only", Sentence: "the response of the token service has the field token alone",
+				Name: "gitea.token-only", Sentence: "the response of the token service has only the field token",
 				Source: giteaSource + "container.go", Evidence: EvidenceCode,
 			},
 			do:    tokenOnly("token"),
@@ -81,7 +81,7 @@ var gitea = site{
 		},
 		{
 			Fact: Fact{
-				Name: "gitea.stream-after-data-400", Sentence: "a PATCH without Content-Range is 400 if the upload has bytes already",
+				Name: "gitea.stream-after-data-400", Sentence: "a PATCH without Content-Range is 400 if the upload already has bytes",
 				Source: giteaSource + "container.go", Evidence: EvidenceCode,
 			},
 			do: uploadHasBytes(func(r *registry.Request) *registry.Error {
@@ -149,7 +149,7 @@ var gitea = site{
 		},
 		{
 			Fact: Fact{
-				Name: "gitea.manifest-limit", Sentence: "a manifest has 10 MiB at most",
+				Name: "gitea.manifest-limit", Sentence: "a manifest may have at most 10 MiB",
 				Source: giteaSource + "container.go", Evidence: EvidenceCode,
 			},
 			do: option("the manifest limit", registry.WithManifestLimit(10<<20), func(r *registry.Request, status int, _ http.Header) bool {
@@ -246,7 +246,7 @@ var gitea = site{
 		},
 		{
 			Fact: Fact{
-				Name: "gitea.sha256-only", Sentence: "blobs are stored by their sha256 alone",
+				Name: "gitea.sha256-only", Sentence: "blobs are stored by their sha256 digests only",
 				Source: giteaSource + "container.go", Evidence: EvidenceCode,
 			},
 			do:    sha256Only(),

@@ -34,7 +34,7 @@ var gitlab = site{
 		},
 		{
 			Fact: Fact{
-				Name: "gitlab.token-only", Sentence: "the response of the token service has the field token alone",
+				Name: "gitlab.token-only", Sentence: "the response of the token service has only the field token",
 				Source: "https://gitlab.com/gitlab-org/gitlab/-/work_items/16620", Evidence: EvidenceTrace,
 			},
 			do:    tokenOnly("token"),
@@ -42,7 +42,7 @@ var gitlab = site{
 		},
 		{
 			Fact: Fact{
-				Name: "gitlab.token-post-404", Sentence: "the token service has no POST (the status 404 is inferred from the routes)",
+				Name: "gitlab.token-post-404", Sentence: "the token service does not support POST (the status 404 is inferred from the routes)",
 				Source: "https://github.com/gitlabhq/gitlabhq/blob/00050519d16f7c0296fa0113de7065a607862501/config/routes.rb", Evidence: EvidenceCode,
 			},
 			do:    aboutAuth(rule("token method=POST status=404 body=empty")).deciding("POST of tokens"),

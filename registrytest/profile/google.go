@@ -95,7 +95,7 @@ var gcr = site{
 		},
 		{
 			Fact: Fact{
-				Name: "gcr.blob-without-length", Sentence: "the responses to GET and HEAD of a blob were seen without Content-Length",
+				Name: "gcr.blob-without-length", Sentence: "the responses to GET and HEAD of a blob were reported to lack Content-Length",
 				Source: "https://github.com/google/go-containerregistry/issues/1061", Date: "2021-06", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"HEAD has Content-Length",
@@ -108,7 +108,7 @@ var gcr = site{
 		},
 		{
 			Fact: Fact{
-				Name: "gcr.illegal-name-html", Sentence: "a name with characters that are not valid is 200 with a page in HTML",
+				Name: "gcr.illegal-name-html", Sentence: "a name with characters that are not valid is 200 with an HTML page",
 				Source: "https://github.com/gardener/cc-utils/pull/1557", Evidence: EvidenceClient,
 				Breaks: []string{
 					"repository name syntax is enforced",
@@ -131,7 +131,7 @@ var gcr = site{
 var googleQuirks = []quirk{
 	{
 		Fact: Fact{
-			Name: "google.token-post-404", Sentence: "the token service has no POST: 404",
+			Name: "google.token-post-404", Sentence: "the token service does not support POST: 404",
 			Source: "https://github.com/containerd/containerd/blob/301026e58c619e63d09c0ec411012e54c0124b03/core/remotes/docker/authorizer.go#L321", Date: "2017", Evidence: EvidenceClient,
 		},
 		do:    aboutAuth(rule("token method=POST status=404 body=plain")).deciding("POST of tokens"),
@@ -154,7 +154,7 @@ var googleQuirks = []quirk{
 	},
 	{
 		Fact: Fact{
-			Name: "google.tags-members", Sentence: "tags/list ignores n and last, and has the further members child and manifest",
+			Name: "google.tags-members", Sentence: "tags/list ignores n and last, and has the additional members child and manifest",
 			Source: "https://github.com/google/go-containerregistry/blob/3f4ff3ca60f51c876ac4bd89e9a787157aaa4f15/pkg/v1/google/list.go#L140", Date: "2021-04", Evidence: EvidenceClient,
 			Breaks: []string{
 				"Link leads to the next tags", "last works without n", "n tags are listed", "n=0 lists no tags", "tags after last are listed",
@@ -199,7 +199,7 @@ var googleQuirks = []quirk{
 	},
 	{
 		Fact: Fact{
-			Name: "google.empty-blob-400", Sentence: "a blob without a byte is 400",
+			Name: "google.empty-blob-400", Sentence: "an empty blob is 400",
 			Source: "https://github.com/oras-project/oras-go/blob/19db72b1264dc2d253c9e4bee41dff2184904246/pack.go#L405", Date: "2022-09", Evidence: EvidenceClient,
 			Breaks: []string{
 				"Content-Range of a 206 is true",

@@ -37,7 +37,7 @@ var harbor = site{
 		},
 		{
 			Fact: Fact{
-				Name: "harbor.basic-after-credentials", Sentence: "credentials that are not valid, and the catalog, get the challenge Basic in the place of Bearer",
+				Name: "harbor.basic-after-credentials", Sentence: "credentials that are not valid, and the catalog, get the challenge Basic in place of Bearer",
 				Source: harborSource + "src/server/middleware/v2auth/auth.go#L88", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do: challenge(func(r *registry.Request, values []string) []string {
@@ -95,7 +95,7 @@ var harbor = site{
 		},
 		{
 			Fact: Fact{
-				Name: "harbor.not-found", Sentence: "a manifest or repository that is missing has the code NOT_FOUND",
+				Name: "harbor.not-found", Sentence: "the error for a missing manifest or repository has the code NOT_FOUND",
 				Source: harborSource + "src/lib/errors/const.go", Date: "2026-08", Evidence: EvidenceCode,
 				Breaks: []string{
 					"error codes are those of the spec",
@@ -226,7 +226,7 @@ var harbor = site{
 		},
 		{
 			Fact: Fact{
-				Name: "harbor.empty-config-500", Sentence: "a manifest whose config has no byte is 500",
+				Name: "harbor.empty-config-500", Sentence: "a manifest whose config is an empty blob is 500",
 				Source: "https://github.com/goharbor/harbor/issues/21018", Date: "2024-10", Evidence: EvidenceIssue,
 			},
 			do: refuseManifest(func(_ *build, _ *registry.Request, d document) *registry.Error {

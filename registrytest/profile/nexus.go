@@ -27,7 +27,7 @@ var nexus = site{
 		},
 		{
 			Fact: Fact{
-				Name: "nexus.realm-null", Sentence: "3.77 sent a Bearer challenge whose realm begins with null://",
+				Name: "nexus.realm-null", Sentence: "version 3.77 sent a Bearer challenge whose realm begins with null://",
 				Source: "https://github.com/sonatype/nexus-public/issues/580", Date: "2025-02", Evidence: EvidenceIssue,
 			},
 			setting: true,
@@ -36,7 +36,7 @@ var nexus = site{
 		},
 		{
 			Fact: Fact{
-				Name: "nexus.no-credentials-400", Sentence: "a request without credentials was seen to be 400, with JSON that is escaped as HTML",
+				Name: "nexus.no-credentials-400", Sentence: "a request without credentials was reported to be 400, with JSON that is escaped as HTML",
 				Source: "https://github.com/GoogleContainerTools/jib/issues/2898", Date: "2020-11", Evidence: EvidenceIssue,
 			},
 			setting: true,

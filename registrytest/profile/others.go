@@ -24,7 +24,7 @@ var others = site{
 	quirks: []quirk{
 		{
 			Fact: Fact{
-				Name: "redhat.missing-unknown", Sentence: "registry.redhat.io: a manifest that is missing has the code UNKNOWN and the message Not Found",
+				Name: "redhat.missing-unknown", Sentence: "registry.redhat.io: the error for a missing manifest has the code UNKNOWN and the message Not Found",
 				Source: containersImage + "docker/docker_client.go#L1117", Date: "2022", Evidence: EvidenceClient,
 				Breaks: []string{
 					"error codes are those of the spec",
@@ -105,7 +105,7 @@ var others = site{
 		},
 		{
 			Fact: Fact{
-				Name: "others.blob-204", Sentence: "the end of an upload is 204, not 201",
+				Name: "others.blob-204", Sentence: "the response that ends an upload is 204, not 201",
 				Source: containerdDocker + "pusher.go#L546", Date: "2017-08", Evidence: EvidenceClient,
 				Breaks: []string{
 					"405 has Allow", "429 has Retry-After", "Content-Range of a 206 is true", "Content-Type of a manifest has no parameters",
@@ -158,7 +158,7 @@ var others = site{
 		},
 		{
 			Fact: Fact{
-				Name: "others.access-token-only", Sentence: "the response of the token service has the field access_token alone",
+				Name: "others.access-token-only", Sentence: "the response of the token service has only the field access_token",
 				Source: ggcrRemote + "transport/bearer.go#L352", Date: "2019-10", Evidence: EvidenceClient,
 			},
 			do:    tokenOnly("access_token"),
@@ -287,7 +287,7 @@ var others = site{
 		},
 		{
 			Fact: Fact{
-				Name: "github-packages.charset", Sentence: "docker.pkg.github.com: the Content-Type of a manifest has a charset, its ETag is weak, and it has no digest",
+				Name: "github-packages.charset", Sentence: "docker.pkg.github.com: the Content-Type of a manifest has a charset, its ETag is weak, and there is no Docker-Content-Digest",
 				Source: "https://github.com/containerd/containerd/issues/3291", Date: "2019", Evidence: EvidenceIssue,
 				Breaks: []string{
 					"Content-Type of a manifest has no parameters", "HEAD has Docker-Content-Digest", "If-Match and If-None-Match guard a manifest from deletion",

@@ -26,7 +26,7 @@ var quay = site{
 	quirks: []quirk{
 		{
 			Fact: Fact{
-				Name: "quay.ping-true", Sentence: "the body of the 401 of /v2/ is true; tokens are from /v2/auth",
+				Name: "quay.ping-true", Sentence: "the body of the 401 response to /v2/ is true; tokens are from /v2/auth",
 				Source: quaySource + "endpoints/v2/__init__.py", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do: together(challenges(), reshape(func(r *registry.Request, e *registry.Error) bool {
@@ -36,7 +36,7 @@ var quay = site{
 		},
 		{
 			Fact: Fact{
-				Name: "quay.token-only", Sentence: "the response of the token service has the field token alone",
+				Name: "quay.token-only", Sentence: "the response of the token service has only the field token",
 				Source: quaySource + "endpoints/v2/v2auth.py#L179", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do:    tokenOnly("token"),
@@ -52,7 +52,7 @@ var quay = site{
 		},
 		{
 			Fact: Fact{
-				Name: "quay.token-get-only", Sentence: "the token service has no POST (the status 405 is inferred)",
+				Name: "quay.token-get-only", Sentence: "the token service does not support POST (the status 405 is inferred)",
 				Source: quaySource + "endpoints/v2/v2auth.py#L67", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do:    aboutAuth(rule("token method=POST status=405 body=html")).deciding("POST of tokens"),
@@ -184,7 +184,7 @@ var quay = site{
 		},
 		{
 			Fact: Fact{
-				Name: "quay.page-100", Sentence: "a list has 100 entries at most",
+				Name: "quay.page-100", Sentence: "a list has at most 100 entries",
 				Source: quaySource + "endpoints/v2/__init__.py#L82", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do: option("the page size", registry.WithPageSize(100), func(r *registry.Request, _ int, h http.Header) bool {
@@ -264,7 +264,7 @@ var quay = site{
 		},
 		{
 			Fact: Fact{
-				Name: "quay.sha256-only", Sentence: "an upload is hashed with sha256 alone",
+				Name: "quay.sha256-only", Sentence: "an upload is hashed with sha256 only",
 				Source: quaySource + "data/registry_model/blobuploader.py#L307", Date: "2026-08", Evidence: EvidenceCode,
 			},
 			do:    sha256Only(),
