@@ -59,7 +59,7 @@ func ExceptTraps(names ...string) Option {
 // Setup and run are those of [EveryFault]. The operation runs once undisturbed,
 // and its requests determine the traps to try. All hosts are names in a
 // [registrytest.Network]. With [OverLoopback], they are ports of this machine, and
-// traps that need host names or TLS are left out.
+// traps that need TLS, or other host names or addresses, are left out.
 //
 // The test fails for each trap that the client steps into, and for each twin with
 // which it fails. [TrapReport.Markdown] has the outcomes of all traps, and the reasons

@@ -110,7 +110,7 @@ func contentTraps() []trap {
 		},
 		{
 			name: "manifest that gzip unpacks to a huge one", reference: "RFC 9110, section 17.5; CWE-409",
-			needs: needsTLS(needsGzip(registry.GetManifest)), // over a port, socket buffers hide the number of bytes that a client reads
+			needs: needsTLS(needsGzip(registry.GetManifest)), // over loopback, socket buffers hide the number of bytes that a client reads
 			set:   func(w *hostileWorld) { w.endless(true, registry.GetManifest) },
 			judge: judgeHuge,
 			twin:  zippedManifest,

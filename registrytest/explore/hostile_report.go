@@ -38,7 +38,7 @@ type TrapOutcome string
 const (
 	Withstood TrapOutcome = "withstood"
 	Caught    TrapOutcome = "CAUGHT"     // the client stepped into the trap
-	TwinFails TrapOutcome = "TWIN FAILS" // the client refuses the legitimate twin as well
+	TwinFails TrapOutcome = "TWIN FAILS" // the operation fails with the legitimate twin
 	NotTried  TrapOutcome = "not tried"  // the trap does not apply to the operation
 )
 

@@ -40,7 +40,7 @@ func newT(name string, ctx context.Context) *T {
 
 // Context returns the context of the run. The context is done when the run has
 // taken too long, has sent far too many requests, or is cancelled on purpose: see
-// [Cancellations]. The client must end then.
+// [Cancellations]. The operation has to end then.
 func (t *T) Context() context.Context { return t.ctx }
 
 // Result adds a result of the operation, such as the content that a client
@@ -74,7 +74,7 @@ func (t *T) Result(name string, content any) {
 // Name returns the name of the test and the fault.
 func (t *T) Name() string { return t.name }
 
-// Helper does nothing.
+// Helper does nothing: a T reports no positions in the source.
 func (t *T) Helper() {}
 
 // Logf does nothing: hundreds of runs would fill the log.
@@ -174,8 +174,8 @@ func (t *T) problems() []string {
 	return slices.Clone(t.failures)
 }
 
-// do calls f in a new goroutine, which f may exit, and waits for it. It returns
-// the value that f panicked with, or nil.
+// do calls f in a new goroutine, so that f may call [runtime.Goexit], and waits for
+// it. It returns the value that f panicked with, or nil.
 func do(f func()) (cause any) {
 	done := make(chan struct{})
 	go func() {
@@ -195,8 +195,8 @@ type ending struct {
 	elapsed time.Duration // the time until the operation ended, or 0 if it hung
 }
 
-// perform calls the operation in a new goroutine, which the operation may exit,
-// and waits for it until the limit. It calls beat from time to time.
+// perform calls the operation in a new goroutine, so that it may call
+// [runtime.Goexit], and waits for it until the limit. It calls beat every second.
 func perform(operation func() error, limit time.Duration, beat func()) ending {
 	done := make(chan ending, 1)
 	start := time.Now()
