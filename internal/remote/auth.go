@@ -25,8 +25,8 @@ type Transport struct {
 	// Next sends the requests.
 	Next http.RoundTripper
 
-	// Login returns the user's credentials. A nil Login is that of an anonymous
-	// client.
+	// Login returns the user's credentials. If Login is nil, the client is
+	// anonymous.
 	Login func(context.Context) (Login, error)
 
 	// Eager makes the Transport send Basic credentials before the registry asks

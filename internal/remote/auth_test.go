@@ -193,8 +193,9 @@ func TestTokensExpire(t *testing.T) {
 	})
 }
 
-// Only the registry and its token service get credentials. A redirect to an
-// address of this machine causes no request.
+// Only the registry and its token service get credentials. The client does not follow
+// a redirect from https to another scheme, or to an address of this machine or its
+// network.
 func TestCredentialsStay(t *testing.T) {
 	t.Parallel()
 	login := Login{Username: "u", Password: "p"}
@@ -285,8 +286,9 @@ func TestBodyIsRepeated(t *testing.T) {
 	}, w.seen)
 }
 
-// CheckTarget refuses link-local addresses, at which clouds have services with
-// credentials.
+// CheckTarget permits an address of this machine or its network if the registry has one,
+// too. It refuses link-local addresses, at which clouds have services with credentials,
+// except for the host of the registry.
 func TestTargets(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ registry, target, err string }{

@@ -75,8 +75,8 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// StatBlob returns an error if the response has a content encoding, since its
-// Content-Length is then not the size of the blob.
+// StatBlob returns an error if the response has a content encoding other than identity,
+// since its Content-Length is then not the size of the blob.
 func TestStatBlobRefusesEncodings(t *testing.T) {
 	t.Parallel()
 	for encoding, want := range map[string]string{"": "", "identity": "", "gzip": "Content-Encoding"} {

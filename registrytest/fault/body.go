@@ -216,8 +216,8 @@ func (p *plan) encodeBody(encoding Body) {
 	p.rewriteBody(func(int64) int64 { return -1 }, func(w io.Writer) io.Writer { return &encodingWriter{encoders[encoding](w), w} })
 }
 
-// A textWriter passes each Write on to the writer in the field through. Its Close
-// writes the text to the writer in the field to.
+// A textWriter adds a text at the end of a body, or replaces the body if through is
+// io.Discard: Write writes to through, and Close writes the text to the field to.
 type textWriter struct {
 	to, through io.Writer
 	text        string

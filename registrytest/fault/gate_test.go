@@ -42,7 +42,7 @@ func TestHold(t *testing.T) {
 		synctest.Wait()
 		select {
 		case <-answered:
-			t.Fatal("the response was sent")
+			t.Fatal("the response was sent before the test released the gate")
 		default:
 		}
 		after.Release()
@@ -53,7 +53,7 @@ func TestHold(t *testing.T) {
 		<-lost.Entered()
 		require.True(t, stored("lost"))
 		lost.Release()
-		require.Equal(t, 502, <-answered, "the other effects come after the wait")
+		require.Equal(t, 502, <-answered, "the other effects of the rule come after the wait")
 
 		cut := s.Hold(t, fault.On(registry.PutManifest).Tag("cut").AfterCommit().Once().Close())
 		go func() { answered <- s.send(t.Context(), "PUT", "/v2/app/manifests/cut", emptyIndex) }()

@@ -176,7 +176,7 @@ func TestRuleWords(t *testing.T) {
 			word.WriteString(strings.ToLower(string(c)))
 		}
 		words = append(words, word.String())
-		require.True(t, tried[word.String()], "no test of the language has %s", &word)
+		require.True(t, tried[word.String()], "allRules lacks the word %s", &word)
 	}
 	_, all := find("")
 	require.ElementsMatch(t, words, all)

@@ -53,11 +53,11 @@ func (r Rule) checkParts(held bool) error {
 		last := i == len(r.parts)-1
 		switch {
 		case !last && !p.limited():
-			return errors.New("the part before then has no end: it needs once, times or first-bytes")
+			return errors.New("the part before \"then\" has no end: add once, times or first-bytes")
 		case p.firstBytes > 0 && !p.does() && !held:
 			return errors.New("first-bytes counts the bytes of requests on which its part has an effect: add an effect, or use times to let requests pass")
 		case last && i > 0 && !p.does() && !held:
-			return errors.New("the part after the last then has no effect: add an action, such as status=503, or leave the then out")
+			return errors.New("the part after the last \"then\" has no effect: add an action, such as status=503, or leave \"then\" out")
 		case p.endInstead != 0 && p.response != (response{}):
 			return errors.New("a rule cannot respond to a request and also end its connection in place of a response")
 		case p.afterCommit && !p.responds && !p.waits && !held:

@@ -85,8 +85,8 @@ func TestParseRefuses(t *testing.T) {
 		"get-blob probability=x close":              "not a number",
 		"get-blob seed=-1 close":                    "seed=-1: not a whole number from 0",
 		"get-blob times=1 seed=1 then seed=2 close": "seed=2: the seed is set already",
-		"get-blob status=500 then once status=501":  "the part before then has no end: it needs once, times or first-bytes",
-		"get-blob once status=500 then":             "the part after the last then has no effect",
+		"get-blob status=500 then once status=501":  `the part before "then" has no end: add once, times or first-bytes`,
+		"get-blob once status=500 then":             `the part after the last "then" has no effect`,
 
 		// These rules cannot respond as they say.
 		"get-blob status=99":                     "status=99: less than 200",

@@ -103,7 +103,7 @@ func wantHead(t *testing.T) {
 		in := reg.Fault(t, fault.On(registry.HeadManifest).Status(status))
 		got := c.Do("HEAD", path, "")
 		require.Equal(t, status, got.Status)
-		require.Empty(t, got.Body, "HEAD does not tell why")
+		require.Empty(t, got.Body, "a response to HEAD has no body")
 		require.Equal(t, 200, c.Get(path).Status)
 		in.Remove()
 	}

@@ -123,7 +123,7 @@ func want503(t *testing.T) {
 	patch := reg.Fault(t, fault.On(registry.PatchUpload).Times(2).Status(503))
 	_, err := pushChunks(clientOf(t, reg), "0123456789", 10)
 	require.NoError(t, err)
-	require.Equal(t, 2, patch.Fired(), "if it were fewer, the test would fail at its end")
+	require.Equal(t, 2, patch.Fired(), "if the rule hit fewer requests, the test would fail at its end")
 	require.Equal(t, 2, reg.Requests().Where((*journal.Record).Faulted).Status(503).Len())
 	require.Equal(t, 3, reg.Requests().Op(registry.PatchUpload).Len())
 }

@@ -203,7 +203,7 @@ func namesManifest(op registry.Op) bool {
 	return op.HasTag() || op == registry.DeleteManifest || op == registry.ListReferrers
 }
 
-// repoExists implements [RepoExists].
+// repoExists implements [RepoExists]. It reads the first tag of the repository.
 func repoExists(ctx context.Context, s registry.Store, q *registry.Request) error {
 	for _, err := range s.Tags(ctx, q.Repo, "") {
 		return err

@@ -91,7 +91,7 @@ func TestOngoingRequests(t *testing.T) {
 	all := s.Requests()
 	require.Equal(t, 2, all.Len())
 	r := all.First()
-	require.Equal(t, registry.ListTags, r.Op, "the order is that of arrival")
+	require.Equal(t, registry.ListTags, r.Op, "requests are in the order of their arrival")
 	require.True(t, r.Ongoing)
 	require.Equal(t, "app", r.Repo)
 	require.Zero(t, r.Status)

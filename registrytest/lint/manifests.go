@@ -87,7 +87,7 @@ func (l *run) referrersFallback() {
 			return
 		}
 		if tag := referrersTag(r.Digest); !l.after(r, tag, registry.GetManifest, registry.HeadManifest) {
-			l.found(r, "the referrers API is 404, and the client did not request the referrers tag %s", tag)
+			l.found(r, "the response was 404, and the client did not request the referrers tag %s", tag)
 		}
 	}, registry.ListReferrers)
 }
@@ -99,7 +99,7 @@ func (l *run) referrersTag() {
 			return
 		}
 		if tag := referrersTag(subject); !l.after(r, tag, registry.PutManifest) {
-			l.found(r, "the tag %s was not pushed", tag)
+			l.found(r, "the client did not push the referrers tag %s", tag)
 		}
 	}, registry.PutManifest)
 }

@@ -59,11 +59,11 @@ func TestManifestRules(t *testing.T) {
 		{rule: ReferrersFallback, name: "not done", opts: []registry.Option{registry.Without(registry.ListReferrers)}, do: func(s *script) {
 			s.send("GET", manifests+strings.Replace(dig("a"), ":", "-", 1), "")
 			s.send("GET", "/v2/app/referrers/"+dig("a"), "")
-		}, want: "2: the referrers API is 404, and the client did not request the referrers tag sha256-"},
+		}, want: "2: the response was 404, and the client did not request the referrers tag sha256-"},
 		{rule: ReferrersFallback, name: "done elsewhere", opts: []registry.Option{registry.Without(registry.ListReferrers)}, do: func(s *script) {
 			s.send("GET", "/v2/app/referrers/"+dig("a"), "")
 			s.send("GET", "/v2/other/manifests/"+strings.Replace(dig("a"), ":", "-", 1), "")
-		}, want: "1: the referrers API is 404, and the client did not request the referrers tag sha256-"},
+		}, want: "1: the response was 404, and the client did not request the referrers tag sha256-"},
 
 		{rule: ReferrersTag, name: "not necessary", do: func(s *script) {
 			s.put(artifact, string(artifact.Digest), "Content-Type", testType)
@@ -77,7 +77,7 @@ func TestManifestRules(t *testing.T) {
 		}},
 		{rule: ReferrersTag, name: "not pushed", opts: []registry.Option{registry.Without(registry.ListReferrers)}, do: func(s *script) {
 			s.put(artifact, string(artifact.Digest), "Content-Type", testType)
-		}, want: "1: the tag " + strings.Replace(string(subject.Digest), ":", "-", 1) + " was not pushed"},
+		}, want: "1: the client did not push the referrers tag " + strings.Replace(string(subject.Digest), ":", "-", 1)},
 	})
 }
 

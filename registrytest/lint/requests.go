@@ -153,7 +153,7 @@ func (l *run) endpoint() {
 		case r.Op == registry.UnknownOp && r.Status >= 200 && r.Status < 400:
 			// A middleware serves this endpoint.
 		case r.Op == registry.UnknownOp:
-			l.found(r, "there is no %s %s", r.Method, r.URL.Path)
+			l.found(r, "the spec does not define %s %s", r.Method, r.URL.Path)
 		case r.URL.Path == "/v2", strings.HasSuffix(r.URL.Path, "/blobs/uploads"):
 			l.found(r, "the path is %s, without the slash at its end", r.URL.Path)
 		}

@@ -76,10 +76,10 @@ func TestRequestRules(t *testing.T) {
 		}},
 		{rule: Endpoint, name: "of version 1", do: func(s *script) {
 			s.send("GET", "/v1/search?q=a", "")
-		}, want: "1: there is no GET /v1/search"},
+		}, want: "1: the spec does not define GET /v1/search"},
 		{rule: Endpoint, name: "a method that it has not", do: func(s *script) {
 			s.send("POST", manifests+"v1", "")
-		}, want: "1: there is no POST /v2/app/manifests/v1"},
+		}, want: "1: the spec does not define POST /v2/app/manifests/v1"},
 		{rule: Endpoint, name: "without a slash", do: func(s *script) {
 			s.send("POST", strings.TrimSuffix(uploads, "/"), "")
 		}, want: "1: the path is /v2/app/blobs/uploads, without the slash at its end"},

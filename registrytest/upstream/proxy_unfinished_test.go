@@ -13,8 +13,8 @@ import (
 	"github.com/ocireg/registry"
 )
 
-// If the body of an upload ends early, the proxy responds once the upstream has
-// all bytes that were sent.
+// If the body of an upload ends early, the proxy responds with 416 once the upstream
+// has all bytes that were sent.
 func TestUnfinishedUpload(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

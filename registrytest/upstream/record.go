@@ -158,7 +158,7 @@ func parseDocument(text []byte) (*document, error) {
 
 func (r *repository) check() error {
 	if r.From == "" {
-		return errors.New("it has no from")
+		return errors.New("the field from is missing")
 	}
 	for ref, code := range r.MissingManifests {
 		if !names.Tag(ref) && !isDigest(ref) || !isCode(code) {

@@ -30,7 +30,7 @@ func TestDamagedRecordings(t *testing.T) {
 		`{"version":1,"upstreams":["a","b:1"]}`: "not the name of an upstream",
 		`{"version":1,"repositories":{"../x":{"from":"y"}}}`:                                     "not a repository",
 		`{"version":1,"repositories":{"x":null}}`:                                                "not a repository",
-		`{"version":1,"repositories":{"x":{}}}`:                                                  "no from",
+		`{"version":1,"repositories":{"x":{}}}`:                                                  "the field from is missing",
 		repo(`"missingManifests":{"..":"X"}`):                                                    "missingManifests",
 		repo(`"missingManifests":{"v1":"a\nb"}`):                                                 "missingManifests",
 		repo(`"missingBlobs":{"v1":"X"}`):                                                        "missingBlobs",

@@ -23,8 +23,9 @@ import (
 	"github.com/ocireg/registry/registrytest/upstream"
 )
 
-// If an upstream sends a broken blob, no client gets it as a complete response,
-// and the Store does not keep it. The next good response is kept.
+// If an upstream sends a broken blob or an error, no client gets a complete blob, and
+// the Store keeps nothing. The next good response is kept. Clients get a 429 or 503 with
+// its Retry-After, and 403 instead of 401.
 func TestPoisonedBlobs(t *testing.T) {
 	t.Parallel()
 	for name, rule := range map[string]fault.Rule{
@@ -81,8 +82,8 @@ func TestPoisonedBlobs(t *testing.T) {
 	}
 }
 
-// If an upstream sends a broken manifest or list, the client gets an error, and
-// the Store does not keep it. The next good response is served.
+// If an upstream sends an error, or a broken manifest or list, the client gets an error,
+// and the Store keeps nothing. The next good response is served.
 func TestPoisonedManifests(t *testing.T) {
 	t.Parallel()
 	index := content.Index(content.Image())
@@ -204,7 +205,7 @@ func TestClientsCredentialsStay(t *testing.T) {
 }
 
 // The path or the parameter ns of a request selects the upstream. The first
-// upstream is the default.
+// upstream is the default. A request with an unknown ns gets 404, and a push 405.
 func TestNames(t *testing.T) {
 	t.Parallel()
 	hub, other := registrytest.NewServer(t, registrytest.WithInMemory()), registrytest.NewServer(t, registrytest.WithInMemory())

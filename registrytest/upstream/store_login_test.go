@@ -19,7 +19,7 @@ import (
 )
 
 // The Store authenticates with each form of credentials that docker login
-// stores, and without credentials.
+// stores. With wrong credentials or none, it gets only what anonymous clients may pull.
 func TestLogins(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("a credential helper of this test is a shell script")
