@@ -178,7 +178,7 @@ func TestManifestSizeIsLimited(t *testing.T) {
 				}
 				require.Equal(t, 413, a.StatusCode)
 				require.Contains(t, string(text), fmt.Sprintf("larger than %d bytes", tt.limit))
-				require.Equal(t, 404, h.call("GET", "/v2/app/manifests/"+strconv.Itoa(size), "").Code)
+				require.Equal(t, 404, h.call("GET", "/v2/app/manifests/"+string(sum(content)), "").Code)
 			}
 		}
 	}
