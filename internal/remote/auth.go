@@ -178,7 +178,7 @@ func (t *Transport) forget(c *challenge) {
 }
 
 // challenge returns the challenge to answer: the last one of the registry, or one
-// for Basic credentials if it has sent none and Eager is set. Otherwise, it
+// for Basic credentials if it sent none and Eager is set. Otherwise, it
 // returns nil. The caller holds t.mu.
 func (t *Transport) challenge() *challenge {
 	if t.last == nil && t.Eager {
@@ -205,7 +205,7 @@ func (t *Transport) authorization(ctx context.Context, scope string, c *challeng
 	}
 	defer func() { <-t.turn }()
 	if auth, known := t.known(scope, c); known && (auth != "" || !ask) {
-		return auth, nil // another goroutine has requested it meanwhile
+		return auth, nil // another goroutine requested it meanwhile
 	}
 	if ask {
 		if err := t.ping(ctx, scope); err != nil {

@@ -185,7 +185,7 @@ func (in *injector) nextState(session string) string {
 	return strconv.Itoa(in.states[session])
 }
 
-// forget drops the state of an upload session that has ended.
+// forget drops the state of an upload session that ended.
 func (in *injector) forget(session string) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -207,7 +207,7 @@ func sessionIn(location string) (id string, ok bool) {
 	return path[i+1:], strings.HasSuffix(path[:i+1], "/blobs/uploads/")
 }
 
-// origin returns the scheme and the host of the URL that the client has requested.
+// origin returns the scheme and the host of the URL that the client requested.
 func origin(r *registry.Request) string {
 	if r.TLS != nil {
 		return "https://" + r.Host

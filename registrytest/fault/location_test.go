@@ -113,7 +113,7 @@ func TestComputedValues(t *testing.T) {
 	}
 }
 
-// A rule with {state} forgets the state of an upload session that has ended.
+// A rule with {state} forgets the state of an upload session that ended.
 func TestStateEndsWithTheUpload(t *testing.T) {
 	t.Parallel()
 	begun, err := On().Location("?_state={state}").Begin(nil)

@@ -280,7 +280,7 @@ func referenced(ctx context.Context, s registry.Store, q *registry.Request) erro
 // A failure keeps the first error that may be the reason why a search found nothing.
 type failure struct{ first error }
 
-// note keeps err if it is the first failure. Nil is no failure, and neither is an error
+// note keeps err if it is the first failure. A nil error is not a failure, and neither is one
 // for missing content or for a list that the registry does not support.
 func (f *failure) note(err error) {
 	if f.first == nil && err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errors.ErrUnsupported) {

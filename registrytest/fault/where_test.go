@@ -137,7 +137,7 @@ func TestNamedConditions(t *testing.T) {
 	_, err := fault.Parse(in.String())
 	require.ErrorContains(t, err, `no condition is called "last page"`)
 
-	// The negation of the first rule's condition, in another rule, is no contradiction.
+	// Another rule may have the negation of the first rule's condition.
 	reg.Fault(t, fault.On().Where(fault.Not(fault.Found)).Where(fault.Not("last page"), isLast).Status(404))
 	require.Equal(t, 404, c.Get("/v2/app/manifests/v1").Status)
 }

@@ -101,7 +101,7 @@ func (l *run) chunkOrder() {
 				case succeeded(r) && next >= 0:
 					next += r.BytesIn
 					if _, last, ok := received(r); ok && last > 0 && last+1 != next {
-						next = -1 // Range contradicts the bytes that the registry has accepted.
+						next = -1 // Range contradicts the number of bytes that the registry accepted.
 					}
 					continue
 				case r.Status != http.StatusRequestedRangeNotSatisfiable:

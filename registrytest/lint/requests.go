@@ -185,7 +185,7 @@ func (l *run) retryAfter() {
 		query := r.URL.Query()
 		query.Del(field.StateParam)
 		to := target{r.Method, r.URL.Path, query.Encode(), r.Range}
-		// A request that began before the response ended is no repetition.
+		// A request that began before the response ended is not a repetition.
 		if w, ok := waits[to]; ok && !r.Start.Before(end(w.by)) && r.Start.Before(w.until) {
 			l.found(r, "the response to request %d was %d with Retry-After: %s, and this request is %v too early",
 				w.by.Number, w.by.Status, w.by.ResponseHeader.Get("Retry-After"), w.until.Sub(r.Start))

@@ -220,7 +220,7 @@ func (l *run) uploadOpen() {
 			case r.Op == registry.PutUpload && slices.ContainsFunc(r.Errors, isDigestInvalid):
 				open = false // A wrong digest makes this registry end the session.
 			case r.Op == registry.PutUpload:
-				// If a fault hit the request, the session may have ended or not.
+				// If a fault hit the request, the session may or may not have ended.
 				open = r.Fault == nil
 			}
 		}

@@ -60,7 +60,7 @@ func (b *body) Close() error {
 // interrupt makes the running Read and later ones return. The caller holds b.mu.
 func (b *body) interrupt() {
 	if b.reading && !b.ended {
-		// The upstream has responded early, and the client may wait for the
+		// The upstream responded early, and the client may wait for the
 		// whole response before it sends the rest of the body.
 		http.NewResponseController(b.writer).SetReadDeadline(time.Unix(1, 0))
 	}

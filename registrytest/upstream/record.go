@@ -356,7 +356,7 @@ func (r *recording) change(change func(*document)) error {
 	return nil
 }
 
-// unchanged returns an error if another process has changed the file since r
+// unchanged returns an error if another process changed the file after r
 // last read or wrote it: writing would undo that change. The caller holds
 // r.saving.
 func (r *recording) unchanged() error {

@@ -107,7 +107,7 @@ func canonicalName(name string) string {
 	return name
 }
 
-// headerTime limits the time until an upstream has sent the header of a
+// headerTime limits the time until an upstream sends the header of a
 // response.
 const headerTime = time.Minute
 

@@ -49,7 +49,7 @@ func (s *Store) StatBlob(ctx context.Context, repo string, d digest.Digest) (int
 			return 0, s.blobFailure(p, d, err)
 		}
 		if _, err := s.local.StatBlob(ctx, p.local, d); err == nil {
-			return size, nil // Another goroutine has fetched the blob meanwhile.
+			return size, nil // Another goroutine fetched the blob meanwhile.
 		}
 		return size, s.recording.edit(p, func(r *repository) {
 			delete(r.MissingBlobs, string(d))
