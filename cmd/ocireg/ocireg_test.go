@@ -65,8 +65,8 @@ type instance struct {
 	exit           chan int
 }
 
-// start runs the command on a free port until the end of the test. It returns
-// when the command has printed its banner.
+// start runs the command on a free port until the end of the test. It returns after
+// the command prints its banner.
 func start(t testing.TB, args ...string) *instance {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())

@@ -26,8 +26,8 @@ type client struct {
 	findings []string
 }
 
-// An image names an image that the client has pushed and not deleted, and its
-// blobs.
+// An image names an image, with its blobs, that the client pushed and did not
+// delete.
 type image struct {
 	repo, tag     string
 	digest        digest.Digest

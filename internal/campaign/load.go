@@ -55,7 +55,7 @@ func startServer(store registry.Store, opts ...registry.Option) (*server, error)
 	return s, nil
 }
 
-// stop closes the server and waits until Serve has returned.
+// stop closes the server and waits until Serve returns.
 func (s *server) stop() {
 	s.Close()
 	<-s.served

@@ -120,8 +120,8 @@ func TestContainerdParallel(t *testing.T) {
 			want, err := io.ReadAll(blob.Open())
 			require.NoError(t, err)
 			require.True(t, bytes.Equal(want, got))
-			// Containerd has all bytes before the registry has noticed the closed
-			// connections and recorded the requests.
+			// Containerd has all bytes before the registry notices the closed
+			// connections and records the requests.
 			parts, err := reg.Requests().Op(registry.GetBlob).Status(http.StatusPartialContent).WaitFor(t.Context(), 4)
 			require.NoError(t, err)
 			var ranges []string

@@ -26,8 +26,9 @@ import (
 type containerdVersion struct {
 	name string
 
-	// resolver returns a function that makes resolvers for the client. Each operation
-	// uses a new resolver, because a pusher remembers the content that it has pushed.
+	// resolver returns a function that makes resolvers for the client. Each
+	// operation uses a new resolver, because a pusher remembers the content that it
+	// pushed.
 	resolver func(client *http.Client, env matrix.Env) func() containerdResolver
 
 	// store opens a content store in the directory.
@@ -105,9 +106,9 @@ type nopCloser struct{ io.ReadSeeker }
 
 func (nopCloser) Close() error { return nil }
 
-// push pushes content. The function open opens its manifests and blobs for
-// reading. The readers can seek, because containerd does not send others again
-// after a token has expired.
+// push pushes content. The function open opens its manifests and blobs for reading.
+// The readers can seek, because containerd cannot send the bytes of other readers
+// again after a token expires.
 func (c containerdClient) push(ctx context.Context, ref string, what content.Content, open func(ocispec.Descriptor) (io.ReadSeekCloser, error)) error {
 	resolver := c.resolver()
 	push := func(to string, desc ocispec.Descriptor) error {
@@ -200,8 +201,8 @@ func containerdFetch(ctx context.Context, store containerdStore, fetcher contain
 	return errors.Join(sink(desc.Digest, r), r.Close())
 }
 
-// containerdSeeker returns an io.ReadSeekCloser for the content that a store of
-// any version has opened.
+// containerdSeeker returns an io.ReadSeekCloser for the content that a store of any
+// version opened.
 func containerdSeeker(r interface {
 	io.ReaderAt
 	io.Closer

@@ -216,7 +216,7 @@ func (c regclientClient) FromLayout(ctx context.Context, dir, name string, _ con
 	return c.Copy(ctx, "ocidir://"+dir+":v1", name)
 }
 
-// locked is a reader that may be used concurrently. When an upload has failed,
+// locked is a reader that may be used concurrently. After an upload fails,
 // regclient rewinds its body while the connection may still be reading it.
 type locked struct {
 	mu sync.Mutex

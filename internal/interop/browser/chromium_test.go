@@ -76,7 +76,7 @@ func launch(t testing.TB) *chromium {
 		"--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
 		"--disable-sync", "--disable-extensions", "--disable-dev-shm-usage", "--no-proxy-server", "about:blank")
 	cmd.ExtraFiles = []*os.File{fromTest, toTest} // file descriptors 3 and 4 of the browser
-	// Wait returns only when every process of the browser has closed standard error.
+	// Wait returns only after every process of the browser closed standard error.
 	cmd.Stderr, cmd.WaitDelay = io.MultiWriter(io.Discard), 10*time.Second
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

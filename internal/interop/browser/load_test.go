@@ -114,7 +114,8 @@ func (b *tab) longTasks() string {
 	return fmt.Sprintf("%.0f, together %.0f ms, the longest %.0f ms", tasks.N, tasks.Total, tasks.Longest)
 }
 
-// cpu returns the CPU time that the main thread of the page has used, in seconds.
+// cpu returns the CPU time that the main thread of the page used so far, in
+// seconds.
 func (b *tab) cpu() float64 {
 	b.t.Helper()
 	var r struct {

@@ -139,8 +139,8 @@ type request struct {
 // requests ends the server and returns the requests that it logged.
 func (s *server) requests(t *testing.T) (rs []request) {
 	t.Helper()
-	// ocireg logs a request after its response, so the log is complete when
-	// ocireg has exited.
+	// ocireg logs a request after its response, so the log is complete after ocireg
+	// exits.
 	s.stop()
 	text, err := os.ReadFile(s.log)
 	require.NoError(t, err)

@@ -45,7 +45,7 @@ func newImageClient(t tester, env matrix.Env) imageClient {
 		require.NoError(t, os.Mkdir(sys.DockerCertPath, 0o700))
 		require.NoError(t, os.WriteFile(filepath.Join(sys.DockerCertPath, "ca.crt"), env.CA, 0o600))
 	} else {
-		// With this setting, containers/image tries HTTP after HTTPS has failed.
+		// With this setting, containers/image tries HTTP if HTTPS fails.
 		sys.DockerInsecureSkipTLSVerify = types.OptionalBoolTrue
 	}
 	if env.Credentials.Username != "" || env.IdentityToken != "" {

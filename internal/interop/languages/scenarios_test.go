@@ -69,8 +69,8 @@ func (c *controlled) want(status int, method, path, body string) string {
 	return text
 }
 
-// ongoing waits until the registry has received a request to which it has
-// not responded yet.
+// ongoing waits until the registry receives a request and has not responded to it
+// yet.
 func (c *controlled) ongoing() { c.want(200, "GET", "/v1/requests?ongoing&wait=1&timeout=1m", "") }
 
 // ask sends a request that a rule hits, and describes the response from the
@@ -137,8 +137,8 @@ func (c *controlled) ask(rule, url string, want digest.Digest) string {
 	return strings.Join(seen, ", ")
 }
 
-// Under each rule of the table in docs/languages.md, a client gets the responses
-// of the table. The last one is the response after the rule has ended.
+// Under each rule of the table in docs/languages.md, a client gets the responses in
+// its row. The last of them is the response after the rule ends.
 func TestScenarios(t *testing.T) {
 	t.Parallel()
 	c := startControlled(t)

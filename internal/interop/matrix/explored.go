@@ -266,9 +266,9 @@ func summary(m *explore.Matrix, fault string, op Operation) string {
 }
 
 // checkSample fails the test if a run of a sample has an outcome that the table
-// lacks. Over loopback, two outcomes prove nothing on a slow machine: a program
-// that was killed may have been about to end, and the machine may have delayed a
-// request that would have come before Retry-After.
+// lacks. Over loopback, two outcomes prove nothing on a slow machine: a killed
+// program may have been about to end, and a slow machine may delay a request that
+// otherwise comes before Retry-After.
 func checkSample(t *testing.T, table *Table, op Operation, m *explore.Matrix) {
 	t.Helper()
 	for _, c := range m.Cells {
