@@ -72,7 +72,7 @@ func list[T any](ctx context.Context, s *Store, first, scope string, read func(p
 				all = append(all, items...)
 			}
 			if err == nil && seen[next] {
-				err = errors.New("Link names a page that was already read")
+				err = errors.New("the field Link names a page that was already read")
 			}
 			if err == nil && len(seen) == maxPages && next != "" {
 				err = fmt.Errorf("the list has more than %d pages", maxPages)
