@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/ocireg/registry/internal/documents"
 )
 
 // The command accepts each command line that a document or its own help shows. Those of
@@ -23,19 +25,13 @@ func TestDocumentedCommands(t *testing.T) {
 	}
 	inline := regexp.MustCompile("`(ocireg [^`\n]+)`")
 	block := regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
-	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md"} {
-		files, err := filepath.Glob(filepath.Join("..", "..", pattern))
-		require.NoError(t, err)
-		for _, file := range files {
-			text, err := os.ReadFile(file)
-			require.NoError(t, err)
-			for _, m := range inline.FindAllStringSubmatch(string(text), -1) {
-				lines[file] = append(lines[file], m[1])
-			}
-			for _, m := range block.FindAllStringSubmatch(string(text), -1) {
-				for line := range strings.Lines(m[1]) {
-					lines[file] = append(lines[file], strings.TrimPrefix(line, "go run ./cmd/"))
-				}
+	for file, text := range documents.All(t, filepath.Join("..", "..")) {
+		for _, m := range inline.FindAllStringSubmatch(text, -1) {
+			lines[file] = append(lines[file], m[1])
+		}
+		for _, m := range block.FindAllStringSubmatch(text, -1) {
+			for line := range strings.Lines(m[1]) {
+				lines[file] = append(lines[file], strings.TrimPrefix(line, "go run ./cmd/"))
 			}
 		}
 	}

@@ -9,32 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-)
 
-// documents returns the contents of the Markdown files outside of internal packages and
-// test data, by their paths, which are relative to the module and have slashes.
-func documents(t *testing.T) map[string]string {
-	t.Helper()
-	texts := make(map[string]string)
-	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md"} {
-		found, err := filepath.Glob(filepath.Join(root(t), pattern))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, file := range found {
-			content, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			name, err := filepath.Rel(root(t), file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			texts[filepath.ToSlash(name)] = string(content)
-		}
-	}
-	return texts
-}
+	"github.com/ocireg/registry/internal/documents"
+)
 
 var (
 	inlineLink = regexp.MustCompile(`\]\(([^)]+)\)`)
@@ -55,7 +32,7 @@ func anchors(document string) (names []string) {
 
 // Links in the documents lead to files and headings that exist.
 func TestLinks(t *testing.T) {
-	all := documents(t)
+	all := documents.All(t, root(t))
 	checked := 0
 	for document, text := range all {
 		for _, m := range inlineLink.FindAllStringSubmatch(fence.ReplaceAllString(text, ""), -1) {
@@ -86,7 +63,7 @@ func TestLinks(t *testing.T) {
 // A reader of the README finds each document: it links to the document or, for a
 // directory, to its README.
 func TestReadmeLinksToDocuments(t *testing.T) {
-	all := documents(t)
+	all := documents.All(t, root(t))
 	for document := range all {
 		if document == "README.md" {
 			continue
@@ -110,7 +87,7 @@ func TestReadmeLinksToDocuments(t *testing.T) {
 func TestDocumentsNameFiles(t *testing.T) {
 	file := regexp.MustCompile("`((?:[\\w-]+/)*[\\w-]+\\.(?:go|sh|mjs)|(?:adapters|cmd|docs|internal|registrytest)/[\\w/-]+)`")
 	function := regexp.MustCompile("`(\\w+)` (?:in|of) `((?:[\\w-]+/)*[\\w-]+\\.go)`")
-	for document, text := range documents(t) {
+	for document, text := range documents.All(t, root(t)) {
 		for _, m := range file.FindAllStringSubmatch(text, -1) {
 			if len(filesNamed(t, m[1])) == 0 {
 				t.Errorf("%s names the file %s, which does not exist", document, m[1])

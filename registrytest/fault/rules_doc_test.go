@@ -1,7 +1,6 @@
 package fault_test
 
 import (
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/documents"
 	"github.com/ocireg/registry/registrytest/fault"
 )
 
@@ -36,25 +36,19 @@ func TestRulesInDocuments(t *testing.T) {
 	}
 	var refused []string
 	checked := 0
-	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md"} {
-		files, err := filepath.Glob(filepath.Join("..", "..", pattern))
-		require.NoError(t, err)
-		for _, file := range files {
-			text, err := os.ReadFile(file)
-			require.NoError(t, err)
-			for _, m := range regexp.MustCompile("`([^`\n]+)`").FindAllStringSubmatch(string(text), -1) {
-				rule := strings.ReplaceAll(m[1], `\|`, "|")
-				if !isRule(rule) {
-					continue
-				}
-				checked++
-				if _, err := fault.Parse(rule); err == nil {
-					continue
-				} else if !slices.Contains(refusedInDocuments, rule) {
-					t.Errorf("%s: %v", file, err)
-				}
-				refused = append(refused, rule)
+	for file, text := range documents.All(t, filepath.Join("..", "..")) {
+		for _, m := range regexp.MustCompile("`([^`\n]+)`").FindAllStringSubmatch(text, -1) {
+			rule := strings.ReplaceAll(m[1], `\|`, "|")
+			if !isRule(rule) {
+				continue
 			}
+			checked++
+			if _, err := fault.Parse(rule); err == nil {
+				continue
+			} else if !slices.Contains(refusedInDocuments, rule) {
+				t.Errorf("%s: %v", file, err)
+			}
+			refused = append(refused, rule)
 		}
 	}
 	require.ElementsMatch(t, refusedInDocuments, refused)
