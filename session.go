@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/ocireg/registry/internal/field"
 )
 
 // uploads holds the upload sessions of a registry. A session expires when a
@@ -81,7 +83,7 @@ func (u *uploads) untilExpiry(now time.Time) time.Duration {
 // sessions. Its Retry-After is the wait, in full seconds.
 func tooManyUploads(limit int, wait time.Duration) error {
 	e := Errorf(CodeTooManyRequests, "all of the %d upload sessions that the registry permits are open; finish or cancel one", limit)
-	e.Header = http.Header{"Retry-After": {strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10)}}
+	e.Header = http.Header{"Retry-After": {field.Seconds(wait)}}
 	return e
 }
 

@@ -3,6 +3,7 @@ package field
 import (
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -55,4 +56,10 @@ func Shorten(s string, limit int) string {
 		end--
 	}
 	return s[:end] + more
+}
+
+// Seconds returns the value of a field, such as Retry-After, whose unit is seconds (RFC
+// 9110, section 10.2.3). It rounds d up, so that a client that waits this long succeeds.
+func Seconds(d time.Duration) string {
+	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ocireg/registry"
+	"github.com/ocireg/registry/internal/field"
 )
 
 // client returns the name under which a limit counts a request: that of the
@@ -82,23 +83,17 @@ func (l *RateLimit) middleware(next registry.Handler) registry.Handler {
 			length = defaultWindow
 		}
 		remaining, left := l.use(client(r), length, r.Now())
-		suffix := ";w=" + seconds(length)
+		suffix := ";w=" + field.Seconds(length)
 		header := w.Header()
 		header.Set("RateLimit-Limit", strconv.Itoa(l.Limit)+suffix)
 		header.Set("RateLimit-Remaining", strconv.Itoa(max(remaining, 0))+suffix)
 		if remaining < 0 {
 			e := registry.Errorf(registry.CodeTooManyRequests, "%s has used its %d requests in %s", client(r), l.Limit, length)
-			e.Header = http.Header{"Retry-After": {seconds(left)}}
+			e.Header = http.Header{"Retry-After": {field.Seconds(left)}}
 			return e
 		}
 		return next(w, r)
 	}
-}
-
-// seconds returns the time in seconds. It is rounded up, so that a client that waits
-// this long succeeds.
-func seconds(d time.Duration) string {
-	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }
 
 // use counts a request of the client at the given time. It returns the number of
@@ -185,9 +180,9 @@ func (q *Quota) take(client string, n int64) bool {
 	return true
 }
 
-// A meteredBody is a request's body that subtracts the bytes from the quota as the
-// registry reads them. The Content-Length was subtracted in advance: the field paid is
-// the number of these bytes that are still to be read.
+// A meteredBody is a request's body that counts against the quota. The Content-Length
+// was subtracted in advance: paid is the number of those bytes that are still unread.
+// Read subtracts the bytes beyond them.
 type meteredBody struct {
 	io.ReadCloser
 	quota    *Quota
