@@ -188,7 +188,7 @@ func TestNamespaceIsConfirmed(t *testing.T) {
 	})
 }
 
-// Section Warnings: each response has the texts of WithWarnings.
+// Each response has the texts of WithWarnings (section Warnings).
 func TestWarnings(t *testing.T) {
 	t.Parallel()
 	h := inMemory(t, registry.WithWarnings("old", `with "quotes" and \`), registry.WithWarnings("two\r\nlines"))

@@ -18,7 +18,8 @@ import (
 	"github.com/ocireg/registry/memstore"
 )
 
-// Section Cancel a blob upload: the session and its bytes are gone.
+// After an upload is cancelled, the session and its bytes are gone (section Cancel a
+// blob upload).
 func TestUploadIsCancelled(t *testing.T) {
 	overStores(t, func(t *registryTest) {
 		for _, content := range []string{"", "x"} {

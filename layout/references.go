@@ -22,8 +22,8 @@ const (
 	// In an entry that has another name, it may hold the name of a base image.
 	baseNameAnnotation = "org.opencontainers.image.base.name"
 
-	// kindAnnotation tells an image from its referrers in stores of hauler: its
-	// signatures, attestations, SBOMs and others also carry the name of the image.
+	// kindAnnotation tells an image from its referrers in stores of hauler: signatures,
+	// attestations, SBOMs and the like also carry the name of the image.
 	kindAnnotation = "kind"
 
 	// referrersAnnotation marks the entry of a referrers tag that the store

@@ -56,9 +56,9 @@ func copyAll(t testing.TB, from, to registry.Store, fromRepo, ref, toRepo string
 	return m.Digest
 }
 
-// ours writes images and a referrer to repository team/app of a tree and of a
-// layout, both by a store of this package. It returns the directory of team/app in
-// the tree, and the directory of the layout.
+// ours uses a Store to write images and a referrer to repository team/app, and an image
+// to repository app, once in a tree and once in a layout. It returns the directory of
+// team/app in the tree, and the directory of the layout.
 func ours(t *testing.T) (tree, one string) {
 	from := open(t, "testdata", layout.ReadOnly())
 	tree, one = t.TempDir(), emptyLayout(t)

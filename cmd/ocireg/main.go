@@ -88,7 +88,7 @@ func printError(w io.Writer, err error) {
 	}
 }
 
-// maxError is the number of bytes of an error that printError prints.
+// maxError is the greatest number of bytes of an error that printError prints.
 const maxError = 64 << 10
 
 func serve(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {

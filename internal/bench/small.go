@@ -41,7 +41,7 @@ func start(b *testing.B, r Registry) {
 
 // pushSmall measures the push of a small image under 100 tags in turn. A registry
 // may save work, because the image is always the same: after the first push, only
-// its tags are new, and later not even these.
+// its tags are new, and later not even those.
 func pushSmall(b *testing.B, c *client, clients int) {
 	i := newImage("small", []byte(strings.Repeat("layer", 200)))
 	var pushed atomic.Int64

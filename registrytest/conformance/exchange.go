@@ -30,8 +30,8 @@ type registryTest struct {
 	base        *url.URL
 	list        *largeList
 
-	// id is different for each check. It and the number repos make the names of
-	// the repositories of a check unique.
+	// id is different for each check. The names of its repositories contain id and
+	// the counter repos, so they are unique.
 	id    string
 	repos int
 

@@ -11,7 +11,7 @@ import (
 
 const listingTags = "Listing Tags"
 
-// tagRequirements are the requirements of lists of tags.
+// tagRequirements are the requirements for lists of tags.
 var tagRequirements = []Requirement{
 	{
 		Category: "discovery", Name: "tags of a repository are 200", Section: listingTags, Level: Must, Since: "1.0",

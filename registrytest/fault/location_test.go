@@ -102,7 +102,7 @@ func TestComputedValues(t *testing.T) {
 		{"{{*}}", "a", "{a}"},
 		{"{a}{*}{b", "x", "{a}x{b"},
 		{"{*a}", "aa", "a"},
-		{"{a*a}", "a", "a"}, // The value does not have the texts on both sides of the star.
+		{"{a*a}", "a", "a"}, // The single a cannot match on both sides of the star.
 	} {
 		require.True(t, isComputed(test.template), test.template)
 		got, _ := compute(test.template, test.was)

@@ -33,8 +33,7 @@ func (r Rule) only(p *part, has func(registry.Op) bool, noun string) Rule {
 	return r
 }
 
-// lacks reports whether the rule names operations, and the function returns false for
-// all of them.
+// lacks reports whether the rule names operations and has returns false for all of them.
 func (r Rule) lacks(has func(registry.Op) bool) bool {
 	return r.begun() && len(r.ops) > 0 && !slices.ContainsFunc(r.ops, has)
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/ocireg/registry/registrytest/flatpak"
 )
 
-// An index is the decoded response.
+// An index is the decoded response to a request for the Flatpak index.
 type index struct {
 	Registry string
 	Results  []struct {

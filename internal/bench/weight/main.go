@@ -127,8 +127,8 @@ func median(all []result, of func(result) time.Duration) time.Duration {
 	return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
 }
 
-// least returns the smallest value of all runs, which other processes disturbed
-// least.
+// least returns the smallest value of all runs: that of the run that other processes
+// disturbed least.
 func least(all []result, of func(result) time.Duration) time.Duration {
 	value := of(all[0])
 	for _, r := range all {

@@ -207,8 +207,8 @@ func startDocker(t *testing.T) caller {
 		login: func(host, user, password string) error {
 			return all([]string{"login", "-u", user, "-p", password, host})
 		},
-		// Docker looks for certificates in a directory of the machine. For a
-		// registry on loopback it needs none.
+		// Docker reads certificates from a system-wide directory, and needs none for
+		// a registry on loopback.
 		trust: func(string, string) error { return nil },
 	}
 }

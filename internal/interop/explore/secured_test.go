@@ -55,9 +55,9 @@ func TestNewestWithLogins(t *testing.T) {
 	matrix.EveryFault(t, docs, "explored logins", ops)
 }
 
-// TestNewestLists explores lists of the newest clients against a registry that asks
-// for credentials and has two entries on a page. With -short it explores only one
-// of the lists.
+// TestNewestLists explores how the newest clients list tags and referrers, against a
+// registry that asks for credentials. Lists have two entries on a page, unless the client
+// requests only one page. With -short it explores only one of the lists.
 func TestNewestLists(t *testing.T) {
 	pages := secured(auth.Basic, registry.WithPageSize(2))
 	matrix.EveryFault(t, docs, "explored lists", []matrix.Operation{

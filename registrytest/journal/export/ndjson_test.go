@@ -29,10 +29,9 @@ func writeNDJSON(t *testing.T, r journal.Requests) (list []map[string]any) {
 	return list
 }
 
-// newServer starts a registry whose journal keeps the first bytes of each body. The
-// argument bodies is their number.
-func newServer(t *testing.T, bodies int64, opts ...registry.Option) *registrytest.Server {
-	all := []registrytest.Option{registrytest.WithBodies(bodies)}
+// newServer starts a registry whose journal keeps at most limit bytes of each body.
+func newServer(t *testing.T, limit int64, opts ...registry.Option) *registrytest.Server {
+	all := []registrytest.Option{registrytest.WithBodies(limit)}
 	for _, o := range opts {
 		all = append(all, o)
 	}
